@@ -1,0 +1,79 @@
+"""Provenance: what a key's secrecy rests on. It travels with the key, to the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qanat.core.ids import LinkId, SiteId
+
+
+class Origin(StrEnum):
+    """Where the secrecy comes from, best first."""
+
+    QKD = "qkd"
+    HYBRID = "hybrid"
+    PQC = "pqc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What must hold for a key to be secret.
+
+    Attributes:
+        origin: QKD, hybrid or post-quantum only.
+        links: QKD links whose secrecy it rests on, in path order.
+        trusted_nodes: Sites in between that saw the key in clear, in path order; empty for one link.
+        algorithms: Post-quantum algorithms it rests on.
+        epsilon_total: Sum of the failure probabilities of everything above.
+        simulated: The photons were simulated: the key is worth nothing outside a rehearsal.
+    """
+
+    origin: Origin
+    links: tuple[LinkId, ...]
+    trusted_nodes: tuple[SiteId, ...] = ()
+    algorithms: tuple[str, ...] = ()
+    epsilon_total: float
+    simulated: bool
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epsilon_total <= 1:
+            raise ValueError(f"epsilon_total is a probability, not {self.epsilon_total}")
+
+    @property
+    def route_type(self) -> str:
+        return "relayed" if self.trusted_nodes else "direct"
+
+    def sentence(self) -> str:
+        """For people: `direct QKD link a-b` or `relayed over a-b, b-c; trusted node: b`."""
+        via = " -> ".join(self.links)
+        kind = (
+            f"relayed over {via}; trusted nodes that saw it: {', '.join(self.trusted_nodes)}"
+            if self.trusted_nodes
+            else f"direct QKD link {via}"
+        )
+        algorithms = f"; rests on {', '.join(self.algorithms)}" if self.algorithms else ""
+        mark = "; SIMULATED photons" if self.simulated else ""
+        return f"{kind}{algorithms}; epsilon {self.epsilon_total:.1e}{mark}"
+
+
+def joined(parts: tuple[Provenance, ...], trusted_nodes: tuple[SiteId, ...]) -> Provenance:
+    """The provenance of a key that rests on all of the parts: as weak as the weakest of each.
+
+    Example:
+        >>> hop = Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-9, simulated=True)
+        >>> from dataclasses import replace
+        >>> joined((hop, replace(hop, links=(LinkId("b-c"),))), (SiteId("b"),)).route_type
+        'relayed'
+    """
+    if not parts:
+        raise ValueError("a key must rest on something")
+    order = list(Origin)
+    return Provenance(
+        origin=max((part.origin for part in parts), key=order.index),
+        links=tuple(link for part in parts for link in part.links),
+        trusted_nodes=tuple(trusted_nodes),
+        algorithms=tuple(sorted({name for part in parts for name in part.algorithms})),
+        epsilon_total=min(1.0, sum(part.epsilon_total for part in parts)),
+        simulated=any(part.simulated for part in parts),
+    )

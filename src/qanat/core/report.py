@@ -1,0 +1,98 @@
+"""LinkReport: the public statistics of a link. It has no field that could hold a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qanat.core.ids import BlockId, LinkId
+
+Counts = tuple[tuple[int, int], ...]  # per intensity, brightest first: (X, Z)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkReport:
+    """What one block of pulses told about a link.
+
+    Times are link time: they run slower than the wall clock where the machine is too slow.
+
+    Attributes:
+        number: Counts pulse blocks from 0.
+        start_ns, duration_ns: The pulse block in link time.
+        n_pulses: Clock slots.
+        detection_count: All detections, before sifting.
+        double_click_count: Slots with several detectors clicking.
+        sifted_counts: Matching-basis detections per (intensity, basis).
+        error_counts_z: Errors per intensity in Z, where all bits are announced.
+        made_at_ns: Wall clock (or world clock) at which the report was made.
+    """
+
+    link: LinkId
+    number: int
+    start_ns: int
+    duration_ns: int
+    n_pulses: int
+    detection_count: int
+    double_click_count: int
+    sifted_counts: Counts
+    error_counts_z: tuple[int, ...]
+    made_at_ns: int
+
+    @property
+    def sifted_count(self) -> int:
+        return sum(x + z for x, z in self.sifted_counts)
+
+    @property
+    def test_count(self) -> int:
+        return sum(z for _, z in self.sifted_counts)
+
+    @property
+    def error_count(self) -> int:
+        return sum(self.error_counts_z)
+
+    @property
+    def qber(self) -> float | None:
+        """Error rate of the announced Z bits; None when there were none."""
+        return self.error_count / self.test_count if self.test_count else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockReport:
+    """How one key block ended: the derivation of its length, or why it was given up.
+
+    Attributes:
+        aborted: Reason in words, None when key was made.
+        first_number, last_number: Pulse blocks it was made from.
+        start_ns, end_ns: Their link time.
+        sifted_bits: Length of the X key before reconciliation.
+        qber_x: Errors found by reconciliation over its length; None before that.
+        leak_bits: Parity bits disclosed in reconciliation, both directions.
+        tag_bits: Verification tag bits disclosed.
+        auth_bits: Authentication secret spent, both directions; taken from the key it protects.
+        secret_bits: Net length handed to key management, after `auth_bits` were put back.
+        phase_error_bound: Upper bound on the phase error rate of the single photons in X.
+        single_photon_bound: Lower bound on single-photon detections in X.
+        vacuum_bound: Lower bound on vacuum detections in X.
+        epsilon: Named failure probabilities; their sum bounds the key's total epsilon.
+        round_trips: Exchanges that reconciliation took.
+    """
+
+    link: LinkId
+    block: BlockId
+    aborted: str | None
+    first_number: int
+    last_number: int
+    start_ns: int
+    end_ns: int
+    n_pulses: int
+    sifted_bits: int
+    qber_x: float | None = None
+    leak_bits: int = 0
+    tag_bits: int = 0
+    auth_bits: int = 0
+    secret_bits: int = 0
+    phase_error_bound: float | None = None
+    single_photon_bound: float | None = None
+    vacuum_bound: float | None = None
+    epsilon: dict[str, float]
+    round_trips: int = 0
+    made_at_ns: int

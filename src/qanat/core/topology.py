@@ -1,0 +1,139 @@
+"""What a network is: sites, fibres, links, applications, demands, policy. Read from one network file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qanat.core.ids import FibreId, LinkId, SaeId, SiteId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A place with a KME and QKD modules: a QKD node.
+
+    ``latitude_deg`` and ``longitude_deg`` are WGS 84. ``is_trusted`` says whether keys may be relayed
+    through it.
+    """
+
+    id: SiteId
+    name: str
+    latitude_deg: float
+    longitude_deg: float
+    is_trusted: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fibre:
+    """A dark fibre between two sites."""
+
+    id: FibreId
+    ends: tuple[SiteId, SiteId]
+    length_km: float
+    attenuation_db_per_km: float
+    extra_loss_db: float = 0.0
+
+    @property
+    def loss_db(self) -> float:
+        return self.length_km * self.attenuation_db_per_km + self.extra_loss_db
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A QKD link: a transmitter at one site, a receiver at another, one fibre between.
+
+    Attributes:
+        protocol: "decoy-bb84" is the one that runs live.
+        transmitter, receiver: Names of module datasheets.
+        clock_hz: Pulses per second.
+        block_sifted_bits: X bits that a key block waits for.
+        pulse_block_ns: Link time of one pulse block.
+        epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
+    """
+
+    id: LinkId
+    transmitter_site: SiteId
+    receiver_site: SiteId
+    fibre: FibreId
+    protocol: str
+    transmitter: str
+    receiver: str
+    clock_hz: float
+    block_sifted_bits: int
+    pulse_block_ns: int
+    epsilon_sec: float
+    epsilon_cor: float
+
+    @property
+    def sites(self) -> tuple[SiteId, SiteId]:
+        return (self.transmitter_site, self.receiver_site)
+
+    def other_end(self, site: SiteId) -> SiteId:
+        if site not in self.sites:
+            raise ValueError(f"site {site} is not an end of link {self.id}")
+        return self.sites[1] if site == self.sites[0] else self.sites[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sae:
+    """An application: a secure application entity at one site."""
+
+    id: SaeId
+    site: SiteId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Two SAEs may share keys and want this many bits per second."""
+
+    saes: tuple[SaeId, SaeId]
+    rate_bits_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Limits that hold for the whole network.
+
+    Attributes:
+        key_size_bits: Default key size of ETSI 014.
+        buffer_keys: Keys of that size that every KM pair keeps in store for each direction.
+        store_bits_max: A KME refuses blocks of a link beyond this.
+        false_alarm_interval_s: Mean time between false alarms of one link's monitors, in link time.
+        requalify_s: Link time of good blocks before a link that was alarmed serves again.
+        max_trusted_nodes: Longest relay, in nodes between the ends.
+    """
+
+    key_size_bits: int = 256
+    buffer_keys: int = 128
+    store_bits_max: int = 16_000_000
+    false_alarm_interval_s: float = 2_592_000.0  # 30 days
+    requalify_s: float = 1.0
+    max_trusted_nodes: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One network file, checked."""
+
+    name: str
+    is_simulation: bool
+    sites: dict[SiteId, Site]
+    fibres: dict[FibreId, Fibre]
+    links: dict[LinkId, Link]
+    saes: dict[SaeId, Sae]
+    demands: tuple[Demand, ...]
+    policy: Policy = field(default_factory=Policy)
+
+    def links_at(self, site: SiteId) -> list[Link]:
+        return [link for link in self.links.values() if site in link.sites]
+
+    def links_between(self, a: SiteId, b: SiteId) -> list[Link]:
+        return [link for link in self.links.values() if set(link.sites) == {a, b}]
+
+    def may_pair(self, a: SaeId, b: SaeId) -> bool:
+        """Policy: only pairs named in a demand share keys; an SAE may pair with itself."""
+        return a == b or any(set(demand.saes) == {a, b} for demand in self.demands)
+
+    def km_pairs(self) -> list[tuple[SiteId, SiteId]]:
+        """Unordered site pairs that some demand needs, sorted, ends at one site left out."""
+        pairs = {tuple(sorted(self.saes[sae].site for sae in demand.saes)) for demand in self.demands}
+        return sorted((SiteId(a), SiteId(b)) for a, b in pairs if a != b)
