@@ -1,0 +1,157 @@
+"""The plain twins: the generators and the sparse sampler in slow, readable Python.
+
+``kernels.py`` holds the same steps compiled; tests demand equal bits from both. Read this file to understand,
+that one to run.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from qanat.physics.sparse import SamplerTables
+
+MASK32 = (1 << 32) - 1
+MASK64 = (1 << 64) - 1
+# Multipliers and key increments of Philox4x32: Salmon et al. 2011, and Random123's philox.h.
+M0, M1, W0, W1 = 0xD2511F53, 0xCD9E8D57, 0x9E3779B9, 0xBB67AE85
+ROUNDS = 10
+UNIT = 2.0**-53
+
+Words = tuple[int, int, int, int]
+
+
+def philox(counter: Words, key: tuple[int, int]) -> Words:
+    """Philox4x32-10.
+
+    Example:
+        >>> ["%08x" % word for word in philox((0, 0, 0, 0), (0, 0))]
+        ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        first, second = M0 * c0, M1 * c2
+        c0, c1, c2, c3 = second >> 32 ^ c1 ^ k0, second & MASK32, first >> 32 ^ c3 ^ k1, first & MASK32
+        k0, k1 = k0 + W0 & MASK32, k1 + W1 & MASK32
+    return c0, c1, c2, c3
+
+
+def philox_columns(
+    index: NDArray[np.int64], key: tuple[int, int], purpose: int, run: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """Philox4x32-10 of many counters (index low, index high, purpose, run), by numpy."""
+    slots, low, half = index.astype(np.uint64), np.uint64(MASK32), np.uint64(32)
+    c0, c1 = slots & low, slots >> half
+    c2, c3 = np.full_like(slots, purpose), np.full_like(slots, run)
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        first, second = np.uint64(M0) * c0, np.uint64(M1) * c2
+        c0, c1 = second >> half ^ c1 ^ np.uint64(k0), second & low
+        c2, c3 = first >> half ^ c3 ^ np.uint64(k1), first & low
+        k0, k1 = k0 + W0 & MASK32, k1 + W1 & MASK32
+    return c0, c1, c2, c3
+
+
+class Xoshiro:
+    """xoshiro256++ by Blackman and Vigna; the sampler's own chance, never the settings', never a key's."""
+
+    def __init__(self, state: NDArray[np.uint64]) -> None:
+        self.state = [int(word) for word in state]
+
+    def next(self) -> int:
+        s0, s1, s2, s3 = self.state
+        out = _rotated((s0 + s3) & MASK64, 23) + s0 & MASK64
+        t = s1 << 17 & MASK64
+        s2 ^= s0
+        s3 ^= s1
+        s1 ^= s2
+        s0 ^= s3
+        self.state = [s0, s1, s2 ^ t, _rotated(s3, 45)]
+        return out
+
+    def uniform(self) -> float:
+        """In [0, 1), 53 bits."""
+        return (self.next() >> 11) * UNIT
+
+    def gap(self, inverse_log: float, most: int) -> int:
+        """Failures before the first success, P(G = g) = (1-p)^g p, cut off at ``most``.
+
+        ``inverse_log`` is 1 / log(1 - p), and 0 stands for p = 0.
+        """
+        if inverse_log == 0.0:
+            return most
+        gap = math.log(((self.next() >> 11) + 1) * UNIT) * inverse_log
+        return int(gap) if gap < most else most
+
+
+def sparse_clicks(  # noqa: PLR0917 - as the kernel
+    tables: SamplerTables, rng: Xoshiro, carriers: list[tuple[int, int]], alive_from: int, start: int, end: int
+) -> tuple[list[tuple[int, int]], int, int]:
+    """The sparse sampler over gates [start, end): the twin of ``kernels.sparse_clicks``.
+
+    Returns:
+        Clicks as (gate, pattern of detectors), candidates looked at, and the gate from which detectors answer.
+        ``carriers`` is changed in place.
+    """
+    clicks: list[tuple[int, int]] = []
+    candidate_count = 0
+    candidate = _candidate(tables, rng, max(start, alive_from), end)
+    while True:
+        carriers[:] = [carrier for carrier in carriers if carrier[0] >= max(start, alive_from)]
+        released = min((gate for gate, _ in carriers), default=end)
+        gate = min(candidate, released)
+        if gate >= end:
+            return clicks, candidate_count, alive_from
+        pattern = 0
+        if gate == candidate:
+            candidate_count += 1
+            pattern = _marks(tables, rng, gate)
+        for _, detector in [carrier for carrier in carriers if carrier[0] == gate]:
+            pattern |= 1 << detector
+        carriers[:] = [carrier for carrier in carriers if carrier[0] != gate]
+        if pattern:
+            clicks.append((gate, pattern))
+            alive_from = gate + tables.dead_gates + 1
+            _trap(tables, rng, carriers, gate, pattern)
+        # A click's hold-off needs no candidates; a rejected candidate is followed by the next gate.
+        candidate = _candidate(tables, rng, max(gate + 1, alive_from), end)
+
+
+def _candidate(tables: SamplerTables, rng: Xoshiro, first: int, end: int) -> int:
+    """The next gate, from ``first``, of an independent Bernoulli(p_max) sequence; ``end`` if there is none."""
+    if first >= end:
+        return end
+    return first + rng.gap(tables.inverse_log_max, end - first)
+
+
+def _marks(tables: SamplerTables, rng: Xoshiro, gate: int) -> int:
+    """Accept the candidate with probability c(s) / p_max; its pattern of marks, 0 when rejected."""
+    words = philox((gate & MASK32, gate >> 32, tables.purpose, tables.run), tables.key_words)
+    intensity = int(np.searchsorted(tables.thresholds, np.uint64(words[0]), side="right"))
+    basis = 0 if words[2] < tables.threshold_x else 1
+    setting = (intensity * 2 + basis) * 2 + (words[3] & 1)
+    level = rng.uniform() * tables.p_max
+    for rank in range(tables.cumulative.shape[1]):
+        if level < tables.cumulative[setting, rank]:
+            return int(tables.pattern[setting, rank])
+    return 0
+
+
+def _trap(tables: SamplerTables, rng: Xoshiro, carriers: list[tuple[int, int]], gate: int, pattern: int) -> None:
+    """Each detector that clicked may leave a carrier in each kind of trap."""
+    for detector in range(4):
+        if pattern >> detector & 1:
+            for kind in range(tables.p_trap.size):
+                if rng.uniform() < tables.p_trap[kind]:
+                    delay = 1 + rng.gap(float(tables.inverse_log_release[kind]), 1 << 60)
+                    if delay > tables.dead_gates:  # a release while dead is lost
+                        carriers.append((gate + delay, detector))
+
+
+def _rotated(word: int, by: int) -> int:
+    return (word << by | word >> (64 - by)) & MASK64
