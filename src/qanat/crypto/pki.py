@@ -1,0 +1,194 @@
+"""The network's own certificates: a CA, and leaves that say who somebody is. Pure functions on PEM bytes.
+
+Layout: key-delivery.md, 7 (one that every known ETSI 014 client accepts). ECDSA P-256. The name sits in a
+URI SAN ``urn:qanat:<role>:<name>``, which is what the servers read; SAE leaves repeat it as CN, which is
+what other KMEs read. Times and entropy are arguments; without an ``Entropy`` the library's own generator
+draws. Keys come back unencrypted: whoever writes them to disk guards the file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from qanat.core.ports import Entropy
+from qanat.crypto.identity import (
+    CertificateRefused,
+    CertificateRole,
+    Identity,
+    IdentityError,
+    identity_from_der,
+    identity_from_urn,
+    role_from_text,
+)
+
+__all__ = [
+    "CertificateRefused",
+    "CertificateRole",
+    "Identity",
+    "IdentityError",
+    "RoleName",
+    "identity_from_der",
+    "identity_from_urn",
+    "issue",
+    "make_ca",
+]
+
+_DNS: Final = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5
+_CLOCK_SKEW: Final = timedelta(minutes=5)  # a leaf is valid at once at a peer whose clock is a little behind
+
+
+RoleName = Literal["kme", "sae", "controller", "admin"]
+
+_USAGES: Final = {
+    CertificateRole.KME: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
+    CertificateRole.CONTROLLER: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
+    CertificateRole.SAE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    CertificateRole.ADMIN: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+}
+
+
+def make_ca(*, common_name: str, now: datetime, days: int, entropy: Entropy | None = None) -> tuple[bytes, bytes]:
+    """A CA of its own: certificate and private key in PEM.
+
+    Args:
+        common_name: Shown to people.
+        now: With a time zone.
+
+    Raises:
+        CertificateRefused: no usable name, time or number of days.
+    """
+    if not 1 <= len(common_name) <= 64 or not common_name.isprintable():
+        raise CertificateRefused(f"{common_name!r} is not a name for a CA")
+    key = _private_key(entropy)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = (
+        _builder(subject, key, now, days, entropy)
+        .issuer_name(subject)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(is_ca=True), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+    )
+    return _signed(builder, key), _pem(key)
+
+
+def issue(
+    *,
+    ca_cert: bytes,
+    ca_key: bytes,
+    role: RoleName | CertificateRole,
+    identity: str,
+    hosts: list[str],
+    now: datetime,
+    days: int,
+    entropy: Entropy | None = None,
+) -> tuple[bytes, bytes]:
+    """A leaf of this CA: certificate and private key in PEM.
+
+    Args:
+        role: KME and controller leaves serve and call, SAE and admin leaves call only.
+        identity: Site, SAE or operator.
+        hosts: DNS names and IP addresses at which a server is reached. At least one for a KME.
+        days: Cut short where the CA ends earlier.
+
+    Raises:
+        CertificateRefused: a name or host is not usable, the CA is over, or key and CA do not belong together.
+    """
+    who = Identity(role_from_text(role), identity)
+    issuer = x509.load_pem_x509_certificate(ca_cert)
+    signer = _ca_key(ca_key, issuer)
+    if not issuer.not_valid_before_utc <= now < issuer.not_valid_after_utc:
+        raise CertificateRefused(f"the CA is valid to {issuer.not_valid_after_utc:%Y-%m-%d}, not now")
+    if who.role is CertificateRole.KME and not hosts:
+        raise CertificateRefused(f"KME {identity}: its clients need at least one host name or address")
+    key = _private_key(entropy)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, who.name)])
+    names = [_host(host) for host in dict.fromkeys(hosts)]
+    builder = (
+        _builder(subject, key, now, days, entropy)
+        .issuer_name(issuer.subject)
+        .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(is_ca=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(_USAGES[who.role]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([*names, x509.UniformResourceIdentifier(who.urn)]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
+    return _signed(builder, signer), _pem(key)
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    if not _DNS.fullmatch(host):
+        raise CertificateRefused(f"{host!r} is neither a host name nor an IP address")
+    return x509.DNSName(host)
+
+
+def _private_key(entropy: Entropy | None) -> ec.EllipticCurvePrivateKey:
+    if entropy is None:
+        return ec.generate_private_key(ec.SECP256R1())
+    # FIPS 186-5, A.2.1: 64 bits more than the order has, so that the remainder is even to 2**-64.
+    secret = int.from_bytes(entropy.random_bytes(40)) % (_P256_ORDER - 1) + 1
+    return ec.derive_private_key(secret, ec.SECP256R1())
+
+
+def _ca_key(pem: bytes, issuer: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != issuer.public_key():
+        raise CertificateRefused("the CA's private key does not belong to its certificate")
+    return key
+
+
+def _builder(
+    subject: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int, entropy: Entropy | None
+) -> x509.CertificateBuilder:
+    if now.tzinfo is None or days < 1:
+        raise CertificateRefused(f"a certificate needs a time with a zone and a day at least, not {now} and {days}")
+    # RFC 5280, 4.1.2.2: positive, at most 20 octets.
+    serial = x509.random_serial_number() if entropy is None else int.from_bytes(entropy.random_bytes(19)) | 1
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(now - _CLOCK_SKEW)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_ca,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _signed(builder: x509.CertificateBuilder, signer: ec.EllipticCurvePrivateKey) -> bytes:
+    # Deterministic ECDSA (RFC 6979): a weak generator cannot give the CA's key away through a nonce.
+    certificate = builder.sign(signer, hashes.SHA256(), ecdsa_deterministic=True)
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
