@@ -68,6 +68,7 @@ def make_ca(*, common_name: str, now: datetime, days: int, entropy: Entropy | No
     """
     if not 1 <= len(common_name) <= 64 or not common_name.isprintable():
         raise CertificateRefused(f"{common_name!r} is not a name for a CA")
+    _check_dates(now, days)
     key = _private_key(entropy)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
@@ -103,6 +104,7 @@ def issue(
     Raises:
         CertificateRefused: a name or host is not usable, the CA is over, or key and CA do not belong together.
     """
+    _check_dates(now, days)
     who = Identity(role_from_text(role), identity)
     issuer = x509.load_pem_x509_certificate(ca_cert)
     signer = _ca_key(ca_key, issuer)
@@ -124,6 +126,11 @@ def issue(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     return _signed(builder, signer), _pem(key)
+
+
+def _check_dates(now: datetime, days: int) -> None:
+    if now.tzinfo is None or days < 1:
+        raise CertificateRefused(f"a certificate needs a time with a zone and a day at least, not {now} and {days}")
 
 
 def _host(host: str) -> x509.GeneralName:
@@ -154,8 +161,6 @@ def _ca_key(pem: bytes, issuer: x509.Certificate) -> ec.EllipticCurvePrivateKey:
 def _builder(
     subject: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int, entropy: Entropy | None
 ) -> x509.CertificateBuilder:
-    if now.tzinfo is None or days < 1:
-        raise CertificateRefused(f"a certificate needs a time with a zone and a day at least, not {now} and {days}")
     # RFC 5280, 4.1.2.2: positive, at most 20 octets.
     serial = x509.random_serial_number() if entropy is None else int.from_bytes(entropy.random_bytes(19)) | 1
     return (
