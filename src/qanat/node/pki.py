@@ -1,0 +1,234 @@
+"""The network's own certificates on the disk: made at the first start, reused, renewed before they end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qanat.core.errors import EnvironmentProblem
+from qanat.core.ids import SaeId, SiteId
+from qanat.core.topology import Network
+from qanat.node.kek import provide_kek
+from qanat.node.privatefile import private_folder, write_private
+from qanat.node.statedir import StateDir
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from qanat.crypto.pki import RoleName
+
+CA_DAYS = 3650
+LEAF_DAYS = 365
+RENEW_BEFORE = timedelta(days=60)  # a network that is started every other month never meets an expired leaf
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+CONTROLLER, ADMIN = "controller", "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The three files that a TLS end needs, all PEM."""
+
+    certfile: Path
+    keyfile: Path
+    cafile: Path
+
+
+@dataclass(slots=True)
+class Provisioned:
+    """What ``provision`` did, by the URN of each party."""
+
+    is_new_ca: bool = False
+    made: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+def kme_credentials(state: StateDir, site: SiteId) -> Credentials:
+    return _credentials(state, state.node(site))
+
+
+def sae_credentials(state: StateDir, sae: SaeId) -> Credentials:
+    return _credentials(state, state.sae(sae))
+
+
+def identity_credentials(state: StateDir, name: str) -> Credentials:
+    """Of ``CONTROLLER`` or ``ADMIN``."""
+    return _credentials(state, state.identity(name))
+
+
+def provision(
+    state: StateDir, network: Network, now: datetime, *, hosts: Sequence[str] = LOOPBACK_HOSTS
+) -> Provisioned:
+    """Give every KME and SAE of the network, the controller and the admin a certificate of the network's CA.
+
+    Args:
+        now: With a time zone.
+        hosts: Names and addresses at which the KMEs and the controller are reached.
+
+    Raises:
+        EnvironmentProblem: the CA has expired, belongs to another network, or a file cannot be used.
+    """
+    state.prepare()
+    done = Provisioned()
+    ca = _Ca.load(state, network.name, now, done)
+    for site in network.sites:
+        ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
+        provide_kek(state, site)
+    for sae in network.saes:
+        ca.provide(state.sae(sae), "sae", sae, [])
+    ca.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
+    ca.provide(state.identity(ADMIN), "admin", ADMIN, [])
+    return done
+
+
+@dataclass(slots=True)
+class _Ca:
+    """The CA as it lies in the state directory.
+
+    Attributes:
+        key: None when its private key was taken elsewhere; then nothing can be made or renewed.
+    """
+
+    folder: Path
+    pem: bytes
+    key: bytes | None
+    certificate: x509.Certificate
+    now: datetime
+    done: Provisioned
+
+    @classmethod
+    def load(cls, state: StateDir, network: str, now: datetime, done: Provisioned) -> _Ca:
+        from qanat.crypto.pki import make_ca
+
+        common_name = f"qanat network {network}"[:64]
+        certfile, keyfile = state.ca / "cert.pem", state.ca / "key.pem"
+        if not certfile.exists():
+            pem, key = make_ca(common_name=common_name, now=now, days=CA_DAYS)
+            write_private(keyfile, key)
+            write_private(certfile, pem)
+            done.is_new_ca = True
+        pem = certfile.read_bytes()
+        certificate = _certificate(certfile, pem)
+        _check_ca(state, certificate, common_name, now)
+        key_or_none = keyfile.read_bytes() if keyfile.exists() else None
+        if key_or_none is not None and not _belongs(key_or_none, certificate):
+            raise EnvironmentProblem(
+                f"{keyfile} is not the private key of {certfile}. Put the right one back, or move {state.ca} away "
+                "to begin with a new CA."
+            )
+        return cls(state.ca, pem, key_or_none, certificate, now, done)
+
+    def provide(self, folder: Path, role: RoleName, name: str, hosts: list[str]) -> None:
+        """Keep, renew or make one party's certificate."""
+        private_folder(folder.parent)
+        private_folder(folder)
+        certfile, keyfile, urn = folder / "cert.pem", folder / "key.pem", f"urn:qanat:{role}:{name}"
+        is_first = not certfile.exists()
+        if not is_first and self._still_good(certfile, keyfile, urn):
+            self.done.kept.append(urn)
+            return
+        cert, key = self._issue(role, name, hosts)
+        write_private(keyfile, key)
+        write_private(certfile, cert)
+        (self.done.made if is_first else self.done.renewed).append(urn)
+
+    def _issue(self, role: RoleName, name: str, hosts: list[str]) -> tuple[bytes, bytes]:
+        from qanat.crypto.pki import issue
+
+        if self.key is None:
+            raise EnvironmentProblem(
+                f"A certificate for {role} {name} is due and {self.folder / 'key.pem'} is not there. Bring the CA's "
+                "private key back for this start."
+            )
+        return issue(
+            ca_cert=self.pem, ca_key=self.key, role=role, identity=name, hosts=hosts, now=self.now, days=LEAF_DAYS
+        )
+
+    def _still_good(self, certfile: Path, keyfile: Path, urn: str) -> bool:
+        """Raises:
+        EnvironmentProblem: the certificate is another CA's, which is not ours to overwrite.
+        """
+        leaf = _certificate(certfile, certfile.read_bytes())
+        if leaf.issuer != self.certificate.subject:
+            raise EnvironmentProblem(
+                f"{certfile} was issued by {leaf.issuer.rfc4514_string()}, not by this network's CA "
+                f"({self.certificate.subject.rfc4514_string()}). Move it away to have a new one made."
+            )
+        return (
+            _is_signed_by(leaf, self.certificate)
+            and _urns(leaf) == [urn]
+            and leaf.not_valid_before_utc <= self.now < leaf.not_valid_after_utc - RENEW_BEFORE
+            and keyfile.exists()
+            and _belongs(keyfile.read_bytes(), leaf)
+        )
+
+
+def _check_ca(state: StateDir, certificate: x509.Certificate, common_name: str, now: datetime) -> None:
+    names = [attribute.value for attribute in certificate.subject]
+    if names != [common_name]:
+        raise EnvironmentProblem(
+            f"The CA in {state.ca} is {certificate.subject.rfc4514_string()}, not the one of this network "
+            f"(CN={common_name}). Give this network its own directory with QANAT_STATE."
+        )
+    if now >= certificate.not_valid_after_utc:
+        raise EnvironmentProblem(
+            f"The CA in {state.ca} expired on {certificate.not_valid_after_utc:%Y-%m-%d}. Move that folder away and "
+            "start again: a new CA and new certificates are made, stored keys stay. Applications then need the new "
+            "CA file and certificates."
+        )
+    if now < certificate.not_valid_before_utc:
+        raise EnvironmentProblem(
+            f"The CA in {state.ca} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC and this "
+            f"machine's clock says {now:%Y-%m-%d %H:%M} UTC. Set the clock."
+        )
+
+
+def _credentials(state: StateDir, folder: Path) -> Credentials:
+    return Credentials(folder / "cert.pem", folder / "key.pem", state.ca / "cert.pem")
+
+
+def _as_host(site: SiteId, hosts: Sequence[str]) -> list[str]:
+    """The site's id as a host name, where it can be one: an underscore or a dot at the end cannot."""
+    return [site.lower()] if site.replace("-", "").isalnum() and not site.endswith("-") and site not in hosts else []
+
+
+def _certificate(path: Path, pem: bytes) -> x509.Certificate:
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        raise EnvironmentProblem(f"{path} is no certificate in PEM. Move it away to have a new one made.") from None
+
+
+def _urns(certificate: x509.Certificate) -> list[str]:
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def _is_signed_by(leaf: x509.Certificate, ca: x509.Certificate) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        leaf.verify_directly_issued_by(ca)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def _belongs(key_pem: bytes, certificate: x509.Certificate) -> bool:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+    except (ValueError, TypeError):
+        return False
+    return key.public_key() == certificate.public_key()

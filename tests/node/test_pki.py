@@ -1,0 +1,183 @@
+"""Certificates on the disk: made once, kept, renewed in time, never mixed with another CA's."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from qanat.core.errors import EnvironmentProblem
+from qanat.core.ids import SaeId, SiteId
+from qanat.core.topology import Network, Sae, Site
+from qanat.crypto.pki import issue, make_ca
+from qanat.node.kek import read_kek
+from qanat.node.pki import CA_DAYS, LEAF_DAYS, Credentials, kme_credentials, provision, sae_credentials
+from qanat.node.statedir import StateDir
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def network(name: str = "pair", *saes: str) -> Network:
+    sites = {SiteId(site): Site(id=SiteId(site), name=site, latitude_deg=0, longitude_deg=0) for site in ("a", "b_1")}
+    return Network(
+        name=name,
+        is_simulation=True,
+        sites=sites,
+        fibres={},
+        links={},
+        saes={SaeId(sae): Sae(id=SaeId(sae), site=SiteId("a")) for sae in (saes or ("app",))},
+        demands=(),
+    )
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    return StateDir(tmp_path / "state")
+
+
+def contents(state: StateDir) -> dict[str, bytes]:
+    return {str(path.relative_to(state.path)): path.read_bytes() for path in state.path.rglob("*") if path.is_file()}
+
+
+def leaf(credentials: Credentials) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(credentials.certfile.read_bytes())
+
+
+def test_the_first_start_makes_everything_and_only_the_owner_can_read_it(state: StateDir) -> None:
+    done = provision(state, network(), NOW)
+    assert done.is_new_ca
+    assert done.made == [
+        f"urn:qanat:{who}" for who in ("kme:a", "kme:b_1", "sae:app", "controller:controller", "admin:admin")
+    ]
+    for path in state.path.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    ca = x509.load_pem_x509_certificate((state.ca / "cert.pem").read_bytes())
+    for credentials in (kme_credentials(state, SiteId("a")), sae_credentials(state, SaeId("app"))):
+        leaf(credentials).verify_directly_issued_by(ca)
+    names = leaf(kme_credentials(state, SiteId("a"))).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert {"localhost", "a"} <= set(names.value.get_values_for_type(x509.DNSName))
+
+
+def test_a_second_start_changes_no_byte(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    before = contents(state)
+    done = provision(state, network(), NOW + timedelta(days=30))
+    assert (done.is_new_ca, done.made, done.renewed, len(done.kept)) == (False, [], [], 5)
+    assert contents(state) == before
+
+
+def test_a_new_application_gets_a_certificate_and_the_others_keep_theirs(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    done = provision(state, network("pair", "app", "second"), NOW)
+    assert done.made == ["urn:qanat:sae:second"]
+    assert done.renewed == []
+
+
+def test_certificates_near_their_end_are_renewed_and_the_kek_is_not(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    kek = (state.node(SiteId("a")) / "kek").read_bytes()
+    later = NOW + timedelta(days=LEAF_DAYS - 10)
+    done = provision(state, network(), later)
+    assert len(done.renewed) == 5
+    assert leaf(sae_credentials(state, SaeId("app"))).not_valid_after_utc > later + timedelta(days=300)
+    assert (state.node(SiteId("a")) / "kek").read_bytes() == kek
+
+
+def test_a_certificate_without_its_own_key_is_made_anew(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    app, kme = sae_credentials(state, SaeId("app")), kme_credentials(state, SiteId("a"))
+    app.keyfile.write_bytes(kme.keyfile.read_bytes())
+    assert provision(state, network(), NOW).renewed == ["urn:qanat:sae:app"]
+    app.keyfile.write_text("nonsense")
+    assert provision(state, network(), NOW).renewed == ["urn:qanat:sae:app"]
+
+
+def test_a_certificate_that_speaks_for_somebody_else_is_made_anew(state: StateDir) -> None:
+    provision(state, network("pair", "app", "other"), NOW)
+    app, other = sae_credentials(state, SaeId("app")), sae_credentials(state, SaeId("other"))
+    app.certfile.write_bytes(other.certfile.read_bytes())
+    app.keyfile.write_bytes(other.keyfile.read_bytes())
+    assert provision(state, network("pair", "app", "other"), NOW).renewed == ["urn:qanat:sae:app"]
+
+
+def test_an_expired_ca_is_named_with_the_way_out_which_works(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    later = NOW + timedelta(days=CA_DAYS + 1)
+    with pytest.raises(EnvironmentProblem, match=r"expired on 2035.*Move that folder away"):
+        provision(state, network(), later)
+    state.ca.rename(state.path / "old-ca")
+    done = provision(state, network(), later)
+    assert done.is_new_ca
+    assert len(done.renewed) == 5
+
+
+def test_a_clock_before_the_ca_is_named(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    with pytest.raises(EnvironmentProblem, match="Set the clock"):
+        provision(state, network(), NOW - timedelta(days=1))
+
+
+def test_the_directory_of_another_network_is_refused_untouched(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    before = contents(state)
+    with pytest.raises(EnvironmentProblem, match=r"not the one of this network.*QANAT_STATE"):
+        provision(state, network("another"), NOW)
+    assert contents(state) == before
+
+
+def test_a_foreign_leaf_is_not_overwritten(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    ca_cert, ca_key = make_ca(common_name="Somebody Else", now=NOW, days=10)
+    cert, key = issue(ca_cert=ca_cert, ca_key=ca_key, role="sae", identity="app", hosts=[], now=NOW, days=5)
+    app = sae_credentials(state, SaeId("app"))
+    app.certfile.write_bytes(cert)
+    app.keyfile.write_bytes(key)
+    with pytest.raises(EnvironmentProblem, match="issued by CN=Somebody Else"):
+        provision(state, network(), NOW)
+    assert app.certfile.read_bytes() == cert
+
+
+def test_a_forger_with_the_same_ca_name_is_replaced(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    ca_cert, ca_key = make_ca(common_name="qanat network pair", now=NOW, days=900)
+    cert, key = issue(ca_cert=ca_cert, ca_key=ca_key, role="sae", identity="app", hosts=[], now=NOW, days=365)
+    app = sae_credentials(state, SaeId("app"))
+    app.certfile.write_bytes(cert)
+    app.keyfile.write_bytes(key)
+    assert provision(state, network(), NOW).renewed == ["urn:qanat:sae:app"]
+
+
+def test_damaged_ca_files_are_named(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    (state.ca / "key.pem").write_bytes(kme_credentials(state, SiteId("a")).keyfile.read_bytes())
+    with pytest.raises(EnvironmentProblem, match=r"is not the private key of"):
+        provision(state, network(), NOW)
+    (state.ca / "cert.pem").write_text("nonsense")
+    with pytest.raises(EnvironmentProblem, match="no certificate in PEM"):
+        provision(state, network(), NOW)
+
+
+def test_a_ca_key_kept_elsewhere_is_missed_only_when_needed(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    (state.ca / "key.pem").unlink()
+    assert provision(state, network(), NOW).made == []
+    with pytest.raises(EnvironmentProblem, match="sae second is due"):
+        provision(state, network("pair", "app", "second"), NOW)
+
+
+def test_each_site_has_its_own_kek_and_a_lost_one_is_not_replaced_beside_a_store(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    a, b = read_kek(state, SiteId("a")), read_kek(state, SiteId("b_1"))
+    assert a.size_bits == 256
+    assert a != b
+    assert "development" in (state.node(SiteId("a")) / "kek").read_text()
+    state.store(SiteId("a")).write_bytes(b"store")
+    (state.node(SiteId("a")) / "kek").unlink()
+    with pytest.raises(EnvironmentProblem, match="missing or damaged"):
+        provision(state, network(), NOW)
+    (state.node(SiteId("a")) / "kek").write_text("development\nzz")
+    with pytest.raises(EnvironmentProblem, match="missing or damaged"):
+        provision(state, network(), NOW)
