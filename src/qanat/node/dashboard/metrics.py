@@ -1,0 +1,242 @@
+"""The snapshot as Prometheus metrics. One table; the scrape and the documentation are both made from it.
+
+Sizes are in bits and rates in bits per second of link time, as everywhere in quantum key distribution;
+`promtool check metrics` would rather have bytes, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from qanat.node.dashboard.source import Snapshot
+
+LINK_STATES = ("starting", "up", "alarmed", "requalifying", "silent")
+PAIR_STATES = ("served", "no_route", "filling")
+Sample = tuple[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One metric: its name, meaning, labels, and its samples in a snapshot. A counter's name ends in ``_total``."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    samples: Callable[[Snapshot], Iterable[Sample]]
+
+    @property
+    def kind(self) -> str:
+        return "counter" if self.name.endswith("_total") else "gauge"
+
+
+def _network(field: Callable[[Snapshot], float | None]) -> Callable[[Snapshot], Iterable[Sample]]:
+    def samples(snapshot: Snapshot) -> Iterator[Sample]:
+        value = field(snapshot)
+        if value is not None:
+            yield (), float(value)
+
+    return samples
+
+
+def _each_link(field: Callable[[Snapshot], float | None]) -> Callable[[Snapshot], Iterable[Sample]]:
+    """One sample per link that has the value: an unknown QBER is absent, not 0."""
+
+    def samples(snapshot: Snapshot) -> Iterator[Sample]:
+        for link in snapshot["links"]:
+            value = field(link)
+            if value is not None:
+                yield (link["id"], link["a"], link["b"]), float(value)
+
+    return samples
+
+
+def _link_states(snapshot: Snapshot) -> Iterator[Sample]:
+    for link in snapshot["links"]:
+        for state in LINK_STATES:
+            yield (link["id"], link["a"], link["b"], state), float(link["state"] == state)
+
+
+def _pair_states(snapshot: Snapshot) -> Iterator[Sample]:
+    for pair in snapshot["pairs"]:
+        for state in PAIR_STATES:
+            yield (pair["source"], pair["target"], state), float(pair["state"] == state)
+
+
+def _raised_alarms(snapshot: Snapshot) -> Iterator[Sample]:
+    newest: dict[tuple[str, str], float] = {}
+    for alarm in snapshot["alarms"]:  # newest first: the first of a link and kind is its present state
+        newest.setdefault((alarm["link"], alarm["kind"]), float(alarm["raised"]))
+    yield from newest.items()
+
+
+_LINK = ("link", "a", "b")
+
+METRICS: tuple[Row, ...] = (
+    Row(
+        name="qanat_network_info",
+        help="1; is_simulation tells whether the photons are simulated.",
+        labels=("network", "is_simulation"),
+        samples=lambda s: [((s["network"]["name"], str(bool(s["network"]["is_simulation"])).lower()), 1.0)],
+    ),
+    Row(
+        name="qanat_snapshot_timestamp_seconds",
+        help="Wall clock of the snapshot, seconds since 1970.",
+        labels=(),
+        samples=_network(lambda s: s["at_ns"] / 1e9),
+    ),
+    Row(
+        name="qanat_link_time_seconds",
+        help="Link time of the network.",
+        labels=(),
+        samples=_network(lambda s: s["link_time_ns"] / 1e9),
+    ),
+    Row(
+        name="qanat_time_stretch_ratio",
+        help="Seconds of wall clock per second of link time; 1 is real time.",
+        labels=(),
+        samples=_network(lambda s: s["stretch"]),
+    ),
+    Row(
+        name="qanat_site_up",
+        help="1 when the site's KME answers.",
+        labels=("site",),
+        samples=lambda s: [((site["id"],), float(site["is_up"])) for site in s["sites"]],
+    ),
+    Row(
+        name="qanat_link_state",
+        help="1 for the state that the link is in, 0 for the others.",
+        labels=(*_LINK, "state"),
+        samples=_link_states,
+    ),
+    Row(
+        name="qanat_link_qber_ratio",
+        help="Quantum bit error rate of the newest report; absent while unknown.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["qber"]),
+    ),
+    Row(
+        name="qanat_link_sifted_bits_per_second",
+        help="Sifted bits per second of link time.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["sifted_bps"]),
+    ),
+    Row(
+        name="qanat_link_secret_bits_per_second",
+        help="Secret bits per second of link time.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["secret_bps"]),
+    ),
+    Row(
+        name="qanat_link_buffer_bits",
+        help="Secret bits of the link in store, not yet spent.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["buffer_bits"]),
+    ),
+    Row(
+        name="qanat_link_loss_db",
+        help="Loss of the link's fibre as configured.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["loss_db"]),
+    ),
+    Row(
+        name="qanat_link_cut",
+        help="1 while the fibre is cut by a rehearsed fault.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["is_cut"]),
+    ),
+    Row(
+        name="qanat_link_blocks_made_total",
+        help="Key blocks that yielded key.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["blocks_made"]),
+    ),
+    Row(
+        name="qanat_link_blocks_aborted_total",
+        help="Key blocks that were given up.",
+        labels=_LINK,
+        samples=_each_link(lambda link: link["blocks_aborted"]),
+    ),
+    Row(
+        name="qanat_pair_stored_keys",
+        help="Keys in store for a pair of sites.",
+        labels=("source", "target"),
+        samples=lambda s: [((pair["source"], pair["target"]), float(pair["stored_keys"])) for pair in s["pairs"]],
+    ),
+    Row(
+        name="qanat_pair_trusted_nodes",
+        help="Trusted nodes that the pair's route crosses.",
+        labels=("source", "target"),
+        samples=lambda s: [((p["source"], p["target"]), float(len(p["trusted_nodes"]))) for p in s["pairs"]],
+    ),
+    Row(
+        name="qanat_pair_state",
+        help="1 for the state that the pair is in, 0 for the others.",
+        labels=("source", "target", "state"),
+        samples=_pair_states,
+    ),
+    Row(
+        name="qanat_alarm_raised",
+        help="1 while an alarm of this kind is raised on the link, 0 once it is over.",
+        labels=("link", "kind"),
+        samples=_raised_alarms,
+    ),
+    Row(
+        name="qanat_keys_delivered_total",
+        help="Keys delivered to applications.",
+        labels=(),
+        samples=_network(lambda s: s["totals"]["keys_delivered"]),
+    ),
+    Row(
+        name="qanat_keys_relayed_total",
+        help="Keys relayed through trusted nodes.",
+        labels=(),
+        samples=_network(lambda s: s["totals"]["keys_relayed"]),
+    ),
+    Row(
+        name="qanat_bits_quarantined_total",
+        help="Secret bits put under quarantine after an alarm.",
+        labels=(),
+        samples=_network(lambda s: s["totals"]["bits_quarantined"]),
+    ),
+    Row(
+        name="qanat_burned_total",
+        help="Keys burned: destroyed without delivery.",
+        labels=(),
+        samples=_network(lambda s: s["totals"]["burned"]),
+    ),
+)
+
+
+class _SnapshotCollector(Collector):
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        for row in METRICS:
+            family_of_kind = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
+            family = family_of_kind(row.name, row.help, labels=row.labels)
+            for labels, value in row.samples(self._snapshot):
+                family.add_metric(labels, value)
+            yield family
+
+
+def metrics_text(snapshot: Snapshot) -> tuple[bytes, str]:
+    """The snapshot in Prometheus' text format, and its media type."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_SnapshotCollector(snapshot))
+    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def metrics_table() -> str:
+    """The metrics as a Markdown table, for the documentation."""
+    lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for row in METRICS:
+        labels = ", ".join(f"`{label}`" for label in row.labels) or "none"
+        lines.append(f"| `{row.name}` | {row.kind} | {labels} | {row.help} |")
+    return "\n".join(lines) + "\n"
