@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 
 def binary_entropy(x: float) -> float:
@@ -30,61 +29,67 @@ def printed_deviation(epsilon_sec: float, error_rate: float, c: float, d: float)
     b = error_rate
     harmonic = (c + d) / (c * d)
     inner = harmonic / ((1 - b) * b) * (21 / epsilon_sec) ** 2
-    return math.sqrt(harmonic * (1 - b) * b / math.log(2) * math.log2(inner))
+    return math.sqrt(harmonic * (1 - b) * b / math.log(2) * math.log2(max(1.0, inner)))
 
 
 def phase_error_bound(*, errors: float, c: float, d: float, epsilon_sec: float) -> float:
     """Upper bound on the error rate of d events, from ``errors`` among c others drawn at random.
 
-    The larger of the printed bound and of one proven from Hoeffding's inequality (``rest_rate_bound``),
-    each failing with probability epsilon_sec / 21 at most. So the figures are the paper's where its
-    formula holds, and a proof's where it does not. Returns 1/2, "nothing known", when it reaches that.
+    The larger of the printed bound and of one from the exact law (``rest_rate_bound``), which fails with
+    probability epsilon_sec / 21 at most. So the figures are the paper's where its formula is a bound,
+    and honest where it is not. Returns 1/2, "nothing known", when it reaches that.
 
     Args:
         errors: v_Z1, upper bound on errors among the single photons in Z.
         c: s_Z1, lower bound on single photons in Z.
         d: s_X1, lower bound on single photons in X.
     """
-    if c <= 0 or d <= 0 or errors >= c / 2:
+    if c < 1 or d < 1 or errors >= c / 2:
         return 0.5
     b = errors / c
     printed = b + printed_deviation(epsilon_sec, b, c, d) if b > 0 else 0.0
     if printed >= 0.5:
         return 0.5
-    return min(0.5, max(printed, rest_rate_bound(errors, c, d, epsilon_sec / 21)))
+    rest = rest_rate_bound(math.ceil(errors), math.floor(c), math.floor(d), epsilon_sec / 21)
+    return min(0.5, max(printed, rest))
 
 
-def rest_rate_bound(errors: float, c: float, d: float, epsilon_share: float) -> float:
-    """Error rate of the rest that a random sample excludes, proven for every size.
+def rest_rate_bound(errors: int, c: int, d: int, epsilon_share: float) -> float:
+    """Error rate that the d events outside a random sample of c cannot reach, from the sample's errors.
 
-    A sample drawn without replacement has tails no heavier than one drawn with replacement, whose tail is
-    at most exp(-size * D(observed || true)), D the relative entropy. Source: Hoeffding, J. Am. Stat.
-    Assoc. 58, 13 (1963), theorem 1 and section 6. Either part may be seen as the sample; each view gives
-    a valid bound for a choice fixed in advance, and the smaller part, fixed by the sizes, is the better.
+    The errors in a random sample follow the hypergeometric law. The bound is the least number of errors
+    in all c + d events with which so few in the sample have probability ``epsilon_share`` at most, less
+    those in the sample, over d. At most 1/2.
     """
-    log_inverse = math.log(1 / epsilon_share)
-
-    def is_excluded(rate: float) -> bool:
-        mean = (errors + d * rate) / (c + d)  # error rate of both parts together
-        if c <= d:
-            return c * _relative_entropy(errors / c, mean) >= log_inverse
-        return d * _relative_entropy(rate, mean) >= log_inverse
-
-    return _smallest(is_excluded, low=errors / c, high=0.5)
-
-
-def _relative_entropy(x: float, y: float) -> float:
-    """D(x || y) in nats, for 0 <= x <= 1 and 0 < y < 1; 0 when both are 0."""
-    first = x * math.log(x / y) if x > 0 else 0.0
-    second = (1 - x) * math.log((1 - x) / (1 - y)) if x < 1 else 0.0
-    return first + second
+    limit = math.log(epsilon_share)
+    low, high = errors, errors + d // 2  # total errors: not excluded, excluded
+    if log_tail(errors, c, d, high) > limit:
+        return 0.5
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if log_tail(errors, c, d, middle) <= limit else (middle, high)
+    return (high - errors) / d
 
 
-def _smallest(is_excluded: Callable[[float], bool], *, low: float, high: float) -> float:
-    """The least excluded rate, from above, by bisection; ``high`` when even that is not excluded."""
-    if not is_excluded(high):
-        return high
-    for _ in range(60):  # 2**-60 of the interval: below any count's resolution
-        middle = (low + high) / 2
-        low, high = (low, middle) if is_excluded(middle) else (middle, high)
-    return high
+def log_tail(errors: int, c: int, d: int, errors_total: int) -> float:
+    """Natural logarithm of a bound on P(at most ``errors`` of ``errors_total`` fall into the sample).
+
+    The law's probabilities fall off below the mode at least as fast as at ``errors``, where each is r
+    times the one above; the tail is therefore at most p(errors) / (1 - r).
+    """
+    if errors >= errors_total:
+        return 0.0
+    right = c - errors  # correct ones in the sample, at least
+    right_total = c + d - errors_total
+    if right > right_total:
+        return -math.inf
+    r = errors * (right_total - right) / ((errors_total - errors + 1) * (right + 1))
+    if r >= 1:
+        return 0.0
+    point = _log_choose(errors_total, errors) + _log_choose(right_total, right) - _log_choose(c + d, c)
+    return point - math.log1p(-r)
+
+
+def _log_choose(n: int, k: int) -> float:
+    # lgamma(1e9) is 2e10, so cancellation costs 1e-5 of a nat at block sizes far above any of ours.
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
