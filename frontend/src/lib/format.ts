@@ -28,15 +28,14 @@ export function count(value: number): string {
   return value.toLocaleString("en").replaceAll(",", "\u202f");
 }
 
-/** 1e-10 -> "1.0 × 10⁻¹⁰", as proofs are quoted. */
-export function power(value: number | null | undefined): string {
-  if (value === null || value === undefined) return UNKNOWN;
-  if (value === 0) return "0";
+/** 1e-10 -> ["1.0", "−10"]: mantissa and exponent, as proofs are quoted. */
+export function power(value: number): [mantissa: string, exponent: string] {
   const [mantissa, exponent] = value.toExponential(1).split("e") as [string, string];
-  const digits = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-  const raised = [...exponent.replace("+", "")].map((c) => (c === "-" ? "⁻" : digits[Number(c)])).join("");
-  return `${mantissa} × 10${raised}`;
+  return [mantissa, exponent.replace("+", "").replace("-", "−")];
 }
+
+/** An axis needs no trailing zeros: "20.0 %" -> "20 %". */
+export const tick = (text: string): string => text.replace(/(\.\d*?)0+(?=\s)/, "$1").replace(/\.(?=\s)/, "");
 
 /** Statistics of sequential tests: short, whatever their size. */
 export function number(value: number): string {

@@ -17,12 +17,11 @@ class Live {
   private pickedRoute = $state<string | null>(null);
   private hoveredRoute = $state<string | null>(null);
   private isOpen = $state(false);
-  private receivedAt_ms = $state(0);
+  receivedAt_ms = $state(0);
   private source: EventSource | null = null;
   readonly history = new History();
 
   readonly isStale = $derived(this.now_ms - this.receivedAt_ms > STALE_MS);
-  readonly silence_s = $derived(Math.max(0, Math.round((this.now_ms - this.receivedAt_ms) / 1000)));
   readonly connection: Connection = $derived(
     this.snapshot === null ? (this.isOpen ? "connecting" : "lost") : this.isOpen && !this.isStale ? "live" : "lost",
   );
