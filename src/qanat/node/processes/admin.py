@@ -1,0 +1,95 @@
+"""What the command line may ask of the hub, over the socket that only the network's owner can open."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from qanat.core.errors import MisuseError
+from qanat.core.ids import LinkId
+from qanat.node.messages import AdminReply, AdminRequest, AttackOn
+from qanat.node.processes.loop import Journal
+from qanat.node.processes.view import NetworkView, block_summary
+from qanat.physics.attack import attack_from_name
+
+
+class UnknownName(MisuseError):
+    """The network file has nothing of that name; `qanat link list` and `qanat status` show the names."""
+
+
+def _known(name: str, names: Iterable[str], what: str) -> str:
+    options = sorted(names)
+    if name in options:
+        return name
+    near = difflib.get_close_matches(name, options, n=1)
+    raise UnknownName(f"no {what} is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+class Admin:
+    """Answers requests; what it changes is light (attacks, cuts), never a key or a count."""
+
+    def __init__(self, view: NetworkView, journal: Journal, to_glass: Callable[[AttackOn], None]) -> None:
+        self._view = view
+        self._journal = journal
+        self._to_glass = to_glass
+        self._verbs: dict[str, Callable[..., Any]] = {
+            "snapshot": view.snapshot,
+            "attack_start": self._attack_start,
+            "attack_stop": self._attack_stop,
+            "cut": self._cut,
+            "mend": self._mend,
+            "link_blocks": self._link_blocks,
+        }
+
+    def answer(self, request: AdminRequest) -> AdminReply:
+        try:
+            verb = self._verbs[_known(request.verb, self._verbs, "request")]
+            return AdminReply(data=verb(**request.arguments))
+        except (MisuseError, TypeError) as error:
+            return AdminReply(error=str(error))
+        except Exception as error:  # noqa: BLE001 - a sentence to the terminal, never a dead hub
+            return AdminReply(error=f"{type(error).__name__}: {error}")
+
+    def shine(self, link: LinkId) -> None:
+        """Tell the glass what acts on a link's light now."""
+        fibre = self._view.network.links[link].fibre
+        cut = [{"name": "cut"}] if fibre in self._view.cut else []
+        self._to_glass(AttackOn(link, [*self._view.attacks[link], *cut]))
+
+    def _attack_start(self, link: str, name: str, **numbers: float) -> dict[str, Any]:
+        link_id = LinkId(_known(link, self._view.network.links, "link"))
+        attack_from_name(name, **numbers)  # raises for what light cannot do
+        self._view.attacks[link_id] = [{"name": name, **numbers}]
+        self._journal.write("note", f"EVE: {name} {numbers or ''} begins on {link_id}")
+        self.shine(link_id)
+        return {"link": link_id, "attacks": self._view.attacks[link_id]}
+
+    def _attack_stop(self, link: str) -> dict[str, Any]:
+        link_id = LinkId(_known(link, self._view.network.links, "link"))
+        self._view.attacks[link_id] = []
+        self._journal.write("note", f"EVE: leaves {link_id}")
+        self.shine(link_id)
+        return {"link": link_id, "attacks": []}
+
+    def _cut(self, fibre: str) -> dict[str, Any]:
+        return self._set_cut(_known(fibre, self._view.network.fibres, "fibre"), is_cut=True)
+
+    def _mend(self, fibre: str) -> dict[str, Any]:
+        return self._set_cut(_known(fibre, self._view.network.fibres, "fibre"), is_cut=False)
+
+    def _set_cut(self, fibre: str, *, is_cut: bool) -> dict[str, Any]:
+        (self._view.cut.add if is_cut else self._view.cut.discard)(fibre)
+        links = [link.id for link in self._view.network.links.values() if link.fibre == fibre]
+        self._journal.write("note", f"fibre {fibre} is {'cut' if is_cut else 'mended'}")
+        for link in links:
+            self.shine(link)
+        return {"fibre": fibre, "is_cut": is_cut, "links": links}
+
+    def _link_blocks(self, link: str) -> dict[str, Any]:
+        link_id = LinkId(_known(link, self._view.network.links, "link"))
+        view = self._view.links[link_id]
+        return {
+            "link": self._view.link(self._view.network.links[link_id]),
+            "blocks": [block_summary(block) for block in reversed(view.blocks)],
+        }

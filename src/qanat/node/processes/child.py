@@ -1,0 +1,71 @@
+"""How a child process begins and ends.
+
+Its configuration comes as one line on standard input, which then stays open: end of file there means that
+the supervisor has gone, and the child leaves too. So no orphan survives, however the supervisor died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from qanat.core.errors import QanatError
+from qanat.node.processes.config import ChildConfig
+
+Main = Callable[[ChildConfig, Callable[[], None]], Awaitable[None]]
+
+
+def read_config() -> ChildConfig:
+    return msgspec.json.decode(sys.stdin.buffer.readline(), type=ChildConfig)
+
+
+async def _lifeline(stop: asyncio.Event) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    stop.set()
+
+
+def _say_ready() -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+
+
+async def _run(main: Main, config: ChildConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    lifeline = asyncio.create_task(_lifeline(stop))
+    work = asyncio.ensure_future(main(config, _say_ready))
+    stopped = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, stopped, lifeline):
+        task.cancel()
+    # A KME may hold a commit or a slow client: five seconds to drain, then the supervisor ends us.
+    await asyncio.wait({work}, timeout=5)
+    if work in done:
+        work.result()
+
+
+def run(main: Main) -> int:
+    """Run one child to its end; the exit code tells the supervisor whether to start it again."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    config = read_config()
+    try:
+        asyncio.run(_run(main, config))
+    except QanatError as error:
+        logging.error("%s", error)  # noqa: TRY400 - the sentence is for people; no traceback
+        return error.exit_code
+    except Exception:
+        logging.exception("%s stopped by an error of ours", config.process)
+        return 1
+    return 0

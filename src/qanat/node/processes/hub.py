@@ -1,0 +1,157 @@
+"""The hub: watcher, controller, journal, live page, metrics, and the door for the command line.
+
+Key delivery goes on without it: KMEs keep serving from their stores while the hub is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from qanat.core.alarms import Command
+from qanat.core.errors import RemoteProtocolError
+from qanat.core.ids import SiteId
+from qanat.node.dashboard.app import create_dashboard
+from qanat.node.messages import (
+    HUB,
+    AdminRequest,
+    AttackOn,
+    BlockEnded,
+    Commanded,
+    Hello,
+    HubMessage,
+    Note,
+    Reported,
+    StoreStatus,
+)
+from qanat.node.processes.admin import Admin
+from qanat.node.processes.config import ChildConfig, hub_socket
+from qanat.node.processes.loop import Journal, Loop
+from qanat.node.processes.page import PageServer
+from qanat.node.processes.view import NetworkView
+from qanat.node.statedir import StateDir
+from qanat.node.wire import close, frames, write_frame
+
+TICK_S = 0.25
+PAGE_INTERVAL_S = 1.0
+
+
+class Hub:
+    """Everything that the hub's connections feed."""
+
+    def __init__(self, config: ChildConfig) -> None:
+        self.journal = Journal(StateDir(config.state).logs / "journal.jsonl")
+        self.loop = Loop(config.network, self.journal, self._command)
+        self.view = NetworkView(config.network, self.loop)
+        self.admin = Admin(self.view, self.journal, self._to_glass)
+        self._kmes: dict[SiteId, asyncio.StreamWriter] = {}
+        self._glass: asyncio.StreamWriter | None = None
+        self._newer = asyncio.Condition()
+        self._page: dict[str, Any] = {}
+
+    def _command(self, command: Command) -> None:
+        """To its KME; one that is away hears everything that holds when it comes back (resync)."""
+        writer = self._kmes.get(command.site)
+        if writer is not None:
+            write_frame(writer, HUB.encode(Commanded(command)))
+
+    def _to_glass(self, message: AttackOn) -> None:
+        if self._glass is not None:
+            write_frame(self._glass, HUB.encode(message))
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One process's or one command's connection."""
+        hello: Hello | None = None
+        try:
+            async for frame in frames(reader):
+                message = HUB.decode(frame)
+                if isinstance(message, Hello):
+                    hello = message
+                    self._joined(message, writer)
+                else:
+                    self._handle(message, writer)
+        except RemoteProtocolError as error:
+            logging.warning("%s", error)
+        finally:
+            if hello is not None:
+                self._left(hello, writer)
+            await close(writer)
+
+    def _joined(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
+        self.journal.write("note", f"{hello.process} is up (process {hello.pid})")
+        if hello.process == "glass":
+            self._glass = writer
+            for link in self.view.network.links:
+                self.admin.shine(link)
+        for site in hello.sites:
+            self._kmes[site] = writer
+            self.view.sites_up.add(site)
+            self.loop.on_site(site)
+
+    def _left(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
+        self.journal.write("note", f"{hello.process} has gone (process {hello.pid})")
+        if self._glass is writer:
+            self._glass = None
+        for site in hello.sites:
+            if self._kmes.get(site) is writer:
+                del self._kmes[site]
+                self.view.sites_up.discard(site)
+
+    def _handle(self, message: HubMessage, writer: asyncio.StreamWriter) -> None:
+        match message:
+            case Reported(report=report) if report.link in self.view.links:
+                self.view.on_report(report)
+                self.loop.on_report(report)
+            case BlockEnded(report=block) if block.link in self.view.links:
+                self.view.links[block.link].on_block(block)
+                self.loop.on_block(block)
+            case StoreStatus(site=site, report=store):
+                self.view.stores[site] = store
+                self.loop.on_stores([SimpleNamespace(site=site, link_bits=store.get("link_bits", {}))])
+            case Note(kind=kind, text=text):
+                self.journal.write(kind, text)
+            case AdminRequest():
+                write_frame(writer, HUB.encode(self.admin.answer(message)))
+            case _:
+                logging.warning("a %s has no business here", type(message).__name__)
+
+    async def tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.loop.tick()
+
+    async def refresh_page(self) -> None:
+        while True:
+            async with self._newer:
+                self._page = self.view.snapshot()
+                self._newer.notify_all()
+            await asyncio.sleep(PAGE_INTERVAL_S)
+
+    # The live page's SnapshotSource.
+    def snapshot(self) -> dict[str, Any]:
+        return self._page
+
+    async def wait_next(self, last: int) -> int:
+        async with self._newer:
+            await self._newer.wait_for(lambda: self._page.get("sequence", 0) > last)
+            return int(self._page["sequence"])
+
+
+async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
+    hub = Hub(config)
+    hub.loop.begin()
+    server = await asyncio.start_unix_server(hub.serve, config.sockets[hub_socket()])
+    page = PageServer(create_dashboard(hub), port=config.ports.dashboard)
+    await page.start()
+    try:
+        async with server, asyncio.TaskGroup() as group:
+            group.create_task(hub.tick())
+            group.create_task(hub.refresh_page())
+            say_ready()
+    finally:
+        with contextlib.suppress(Exception):
+            await page.stop()

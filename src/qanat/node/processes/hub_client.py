@@ -1,0 +1,60 @@
+"""A process's line to the hub: reports go out, commands come in; it connects again for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+
+from qanat.core.ids import SiteId
+from qanat.node.messages import HUB, Hello, HubMessage
+from qanat.node.wire import frames, keep_connected, write_frame
+
+# Reports are of use while fresh: 8 links x 20 a second for half a minute. Older ones are dropped.
+QUEUE_LENGTH_MAX = 5_000
+
+
+class HubClient:
+    """Sends to the hub what the process has to tell; without a hub, keeps the newest."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        process: str,
+        sites: list[SiteId] | None = None,
+        on_message: Callable[[HubMessage], None] | None = None,
+    ) -> None:
+        self._path = path
+        self._hello = Hello(process, os.getpid(), sites or [])
+        self._on_message = on_message
+        self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
+        self._filled = asyncio.Event()
+
+    def send(self, message: HubMessage) -> None:
+        self._queue.append(HUB.encode(message))
+        self._filled.set()
+
+    async def run(self) -> None:
+        await keep_connected(lambda: asyncio.open_unix_connection(self._path), self._talk)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        write_frame(writer, HUB.encode(self._hello))
+        sender = asyncio.create_task(self._send_all(writer))
+        try:
+            async for frame in frames(reader):
+                message = HUB.decode(frame)
+                if self._on_message is not None:
+                    self._on_message(message)
+        finally:
+            sender.cancel()
+
+    async def _send_all(self, writer: asyncio.StreamWriter) -> None:
+        while True:
+            while self._queue:
+                write_frame(writer, self._queue.popleft())
+            await writer.drain()
+            self._filled.clear()
+            if not self._queue:
+                await self._filled.wait()

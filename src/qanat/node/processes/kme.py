@@ -1,0 +1,178 @@
+"""The KME process: key managers of one or more sites, each with its own ports, certificate, store and thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from qanat.core.errors import QanatError
+from qanat.core.ids import KeyId, SaeId, SiteId
+from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.km.kme import Kme
+from qanat.node.api.app import create_app
+from qanat.node.api.server import serve
+from qanat.node.kek import read_kek
+from qanat.node.messages import (
+    KQ1,
+    Commanded,
+    HubMessage,
+    KeyBlockStored,
+    NewKeyBlock,
+    Note,
+    StoreStatus,
+    key_block_from_message,
+)
+from qanat.node.pki import kme_credentials
+from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
+from qanat.node.processes.hub_client import HubClient
+from qanat.node.processes.link_end import SystemEntropy
+from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.processes.writer_thread import Outcome, WriterThread
+from qanat.node.statedir import StateDir
+from qanat.node.store.sqlite import SqliteStore
+from qanat.node.wire import frames, write_frame
+
+REPORT_INTERVAL_S = 0.5
+# A slave may ask before the master's grant has crossed the network: wait for it this long, looking this often.
+GRANT_WAIT_S = 0.5
+GRANT_LOOK_S = 0.02
+
+
+class SiteKme:
+    """One site's KME: the engine's thread and its four doors (SAEs, peers, QKD modules, hub)."""
+
+    def __init__(self, config: ChildConfig, site: SiteId, hub: HubClient) -> None:
+        self._config, self._site, self._hub = config, site, hub
+        self._state = StateDir(config.state)
+        self._credentials = kme_credentials(self._state, site)
+        context = client_context(self._credentials)
+        self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
+        self.thread = WriterThread(
+            name=site, make_store=self._store, make_kme=self._engine, on_outcome=self._on_outcome
+        )
+
+    def _store(self) -> SqliteStore:
+        return SqliteStore(self._state.store(self._site), kek=read_kek(self._state, self._site))
+
+    def _engine(self, store: Any) -> Kme:
+        return Kme(
+            site=self._site,
+            network=self._config.network,
+            store=store,
+            entropy=SystemEntropy(),
+            kme_id=f"kme-{self._site}",
+        )
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        for peer, frame in outcome.frames:
+            self._lines[peer].send(frame)
+        for event in outcome.events:
+            self._hub.send(Note("delivery", f"{self._site}: {event}"))
+
+    # The gateway of the ETSI 014 interface.
+    async def status(self, caller: SaeId, slave: SaeId) -> Status:
+        return await self.thread.call(lambda kme, now_ns: kme.status(caller, slave, now_ns))
+
+    async def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest) -> KeyContainer:
+        return await self.thread.call(lambda kme, now_ns: kme.enc_keys(caller, slave, request, now_ns))
+
+    async def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId]) -> KeyContainer:
+        patience = int(GRANT_WAIT_S / GRANT_LOOK_S)
+        while True:
+            try:
+                return await self.thread.call(lambda kme, now_ns: kme.dec_keys(caller, master, key_ids, now_ns))
+            except KeyDeliveryError as error:
+                if not error.grant_pending or patience == 0:
+                    raise
+            patience -= 1
+            await asyncio.sleep(GRANT_LOOK_S)
+
+    async def _take_blocks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Kq-1: answer a block only after it is durable, or refused for good."""
+        async for frame in frames(reader):
+            message = KQ1.decode(frame)
+            if not isinstance(message, NewKeyBlock):
+                continue
+            block = key_block_from_message(message)
+            try:
+                await self.thread.call(lambda kme, now_ns, block=block: kme.add_block(block, now_ns))
+            except QanatError as error:
+                self._hub.send(Note("note", f"{self._site}: {error}"))
+            write_frame(writer, KQ1.encode(KeyBlockStored(message.block)))
+            await writer.drain()
+
+    def _from_peer(self, peer: SiteId, frame: bytes) -> None:
+        task = asyncio.ensure_future(self.thread.call(lambda kme, now_ns: kme.receive(peer, frame, now_ns)))
+        task.add_done_callback(_look_away)
+
+    async def apply(self, message: Commanded) -> None:
+        await self.thread.call(lambda kme, now_ns: kme.apply(message.command, now_ns))
+
+    async def _report(self) -> None:
+        while True:
+            report = await self.thread.call(lambda kme, now_ns: kme.report(now_ns))
+            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True)))
+            await asyncio.sleep(REPORT_INTERVAL_S)
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Open everything, then serve until cancelled."""
+        await self.thread.start()
+        ports = self._config.ports
+        api = serve(
+            create_app(self, kme_id=f"kme-{self._site}"),
+            host="127.0.0.1",
+            port=ports.key_delivery[self._site],
+            certfile=self._credentials.certfile,
+            keyfile=self._credentials.keyfile,
+            cafile=self._credentials.cafile,
+        )
+        await api.start()
+        peers = await listen(ports.peers[self._site], self._credentials, self._from_peer)
+        modules = await asyncio.start_unix_server(self._take_blocks, self._config.sockets[kq1_socket(self._site)])
+        started.set()
+        try:
+            async with peers, modules, asyncio.TaskGroup() as group:
+                group.create_task(self._report())
+                for line in self._lines.values():
+                    group.create_task(line.run())
+        finally:
+            await api.stop()
+            await self.thread.stop()
+
+
+def _look_away(task: asyncio.Future[Any]) -> None:
+    """A failed group on a peer's frame: already logged; the peer sends the frame again."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
+    kmes: dict[SiteId, SiteKme] = {}
+    commands: set[asyncio.Future[None]] = set()
+
+    def on_message(message: HubMessage) -> None:
+        if isinstance(message, Commanded) and message.command.site in kmes:
+            task = asyncio.ensure_future(kmes[message.command.site].apply(message))
+            commands.add(task)
+            task.add_done_callback(commands.discard)
+
+    hub = HubClient(
+        config.sockets[hub_socket()], process="kme " + " ".join(config.sites), sites=config.sites, on_message=on_message
+    )
+    async with asyncio.TaskGroup() as group:
+        started = []
+        for site in config.sites:
+            kmes[site] = SiteKme(config, site, hub)
+            event = asyncio.Event()
+            started.append(event)
+            group.create_task(kmes[site].run(event))
+        for event in started:
+            await event.wait()
+        group.create_task(hub.run())
+        logging.info("serving %s, process %d", ", ".join(config.sites), os.getpid())
+        say_ready()

@@ -1,0 +1,110 @@
+"""The closed loop: reports in, alarms, commands out; all three go to the journal.
+
+LinkReport -> Watcher.observe -> Alarm -> Controller.step -> Command -> the KME of its site
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from qanat.control.controller import Controller
+from qanat.core.alarms import Alarm, Command
+from qanat.core.ids import LinkId, SiteId
+from qanat.core.report import BlockReport, LinkReport
+from qanat.core.topology import Network
+from qanat.watch.watcher import Watcher
+
+# What the page and the command line show; the whole journal is in the file.
+REMEMBERED_COUNT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    at_ns: int
+    kind: str
+    text: str
+
+
+class Journal:
+    """Append-only JSON lines, and the newest entries in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+        self.newest: deque[JournalEntry] = deque(maxlen=REMEMBERED_COUNT)
+
+    def write(self, kind: str, text: str, record: object = None) -> None:
+        entry = JournalEntry(time.time_ns(), kind, text)
+        self.newest.appendleft(entry)
+        line = {"at_ns": entry.at_ns, "kind": kind, "text": text}
+        if record is not None:
+            line["record"] = msgspec.to_builtins(record)
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+class Loop:
+    """Watcher and controller of one network, and what they said."""
+
+    def __init__(self, network: Network, journal: Journal, send: Callable[[Command], None]) -> None:
+        # Revisions must rise across restarts of this process: the clock in microseconds does.
+        self.controller = Controller(network=network, first_revision=time.time_ns() // 1_000)
+        self.watcher = Watcher(
+            links=list(network.links),
+            false_alarm_interval_s=network.policy.false_alarm_interval_s,
+            pulse_block_ns={link.id: link.pulse_block_ns for link in network.links.values()},
+        )
+        self.alarms: deque[Alarm] = deque(maxlen=REMEMBERED_COUNT)
+        self.journal = journal
+        self._send = send
+        self._last_start_ns: dict[LinkId, int] = {}
+
+    def begin(self) -> None:
+        for point in self.controller.single_points():
+            self.journal.write("note", point.sentence())
+        self._carry(self.controller.initial_commands(time.time_ns()))
+
+    def on_report(self, report: LinkReport) -> None:
+        now_ns = time.time_ns()
+        alarms: list[Alarm] = []
+        if report.number == 0 and report.link in self._last_start_ns:
+            alarms += self.watcher.relearn(report.link, now_ns)
+        self._last_start_ns[report.link] = report.start_ns
+        alarms += self.watcher.observe(report, now_ns)
+        self._step(alarms=alarms, reports=[report])
+
+    def on_block(self, report: BlockReport) -> None:
+        self._step(reports=[report])
+
+    def on_stores(self, stores: list[Any]) -> None:
+        self._step(stores=stores)
+
+    def tick(self) -> None:
+        self._step(alarms=self.watcher.silence(time.time_ns()))
+
+    def on_site(self, site: SiteId) -> None:
+        """A KME came (back): tell it all that holds now."""
+        self._carry(self.controller.resync(site, time.time_ns()))
+
+    def _step(
+        self, *, alarms: list[Alarm] | None = None, reports: list[Any] | None = None, stores: list[Any] | None = None
+    ) -> None:
+        for alarm in alarms or []:
+            self.alarms.appendleft(alarm)
+            state = "raised" if alarm.raised else "over"
+            self.journal.write("alarm", f"{alarm.kind} on {alarm.link} {state}: {alarm.evidence}", alarm)
+        self._carry(
+            self.controller.step(time.time_ns(), alarms=alarms or (), reports=reports or (), stores=stores or ())
+        )
+
+    def _carry(self, commands: list[Command]) -> None:
+        for command in commands:
+            self.journal.write("command", f"{command.site}: {command.action}: {command.reason}", command)
+            self._send(command)

@@ -1,0 +1,98 @@
+"""KME to KME (Kx): frames over mutual TLS. The engine resends what is lost, so this may lose."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+
+from qanat.core.ids import SiteId
+from qanat.crypto.identity import identity_from_der
+from qanat.node.api.server import server_context
+from qanat.node.pki import Credentials
+from qanat.node.wire import close, frames, keep_connected, write_frame
+
+QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
+
+Receive = Callable[[SiteId, bytes], None]
+
+
+def _server_context(credentials: Credentials) -> ssl.SSLContext:
+    context = server_context(certfile=credentials.certfile, keyfile=credentials.keyfile, cafile=credentials.cafile)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3  # both ends are ours
+    return context
+
+
+def client_context(credentials: Credentials) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(credentials.certfile, credentials.keyfile)
+    context.load_verify_locations(credentials.cafile)
+    return context
+
+
+def _peer_site(writer: asyncio.StreamWriter) -> SiteId | None:
+    """Who the verified certificate says it is; None unless it is a KME's."""
+    tls = writer.get_extra_info("ssl_object")
+    identity = identity_from_der(tls.getpeercert(binary_form=True))
+    return SiteId(identity.name) if identity.role == "kme" else None
+
+
+class PeerLine:
+    """Our frames to one peer KME."""
+
+    def __init__(self, peer: SiteId, port: int, context: ssl.SSLContext) -> None:
+        self._peer = peer
+        self._port = port
+        self._context = context
+        self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
+        self._filled = asyncio.Event()
+
+    def send(self, frame: bytes) -> None:
+        self._queue.append(frame)
+        self._filled.set()
+
+    async def run(self) -> None:
+        await keep_connected(self._connect, self._talk)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        opening = asyncio.open_connection(
+            "127.0.0.1", self._port, ssl=self._context, server_hostname="127.0.0.1", ssl_handshake_timeout=5
+        )
+        reader, writer = await opening
+        if _peer_site(writer) != self._peer:
+            await close(writer)
+            raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}")
+        return reader, writer
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended = asyncio.create_task(reader.read(1))  # the peer never speaks here: any byte or end is the end
+        try:
+            while not ended.done():
+                while self._queue:
+                    write_frame(writer, self._queue.popleft())
+                await writer.drain()
+                self._filled.clear()
+                filled = asyncio.create_task(self._filled.wait())
+                await asyncio.wait({ended, filled}, return_when=asyncio.FIRST_COMPLETED)
+                filled.cancel()
+        finally:
+            ended.cancel()
+
+
+async def listen(port: int, credentials: Credentials, receive: Receive) -> asyncio.Server:
+    """Accept frames of other KMEs; the sender is who its certificate says."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            peer = _peer_site(writer)
+            if peer is not None:
+                async for frame in frames(reader):
+                    receive(peer, frame)
+        finally:
+            await close(writer)
+
+    return await asyncio.start_server(
+        serve, "127.0.0.1", port, ssl=_server_context(credentials), ssl_handshake_timeout=5
+    )

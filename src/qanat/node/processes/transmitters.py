@@ -1,0 +1,79 @@
+"""The transmitters' process: every Alice of the network, and nothing of any Bob."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+
+from qanat.core.ids import LinkId, SiteId
+from qanat.core.records import Role
+from qanat.node.processes.auth_reserve import AuthReserve, reserve_path
+from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
+from qanat.node.processes.hub_client import HubClient
+from qanat.node.processes.key_outlet import KeyOutlet
+from qanat.node.processes.link_end import CLASSICAL, Frame, LinkEnd, Open, Opened
+from qanat.node.statedir import StateDir
+from qanat.node.wire import frames, write_frame
+from qanat.sim.module import SimulatedTransmitter
+
+TICK_S = 0.02
+
+
+async def wake_all(ends: dict[LinkId, LinkEnd]) -> None:
+    """Let deadlines pass; engines never wait by themselves."""
+    while True:
+        for end in ends.values():
+            end.wake()
+        await asyncio.sleep(TICK_S)
+
+
+def outlets_of(config: ChildConfig, sites: set[SiteId]) -> dict[SiteId, KeyOutlet]:
+    return {site: KeyOutlet(config.sockets[kq1_socket(site)], site) for site in sorted(sites)}
+
+
+def _ends(config: ChildConfig, hub: HubClient, outlets: dict[SiteId, KeyOutlet]) -> dict[LinkId, LinkEnd]:
+    state = StateDir(config.state)
+    return {
+        link.id: LinkEnd(
+            link=link,
+            role=Role.TRANSMITTER,
+            reserve=AuthReserve(reserve_path(state, link.transmitter_site, link.id)),
+            outlet=outlets[link.transmitter_site],
+            hub=hub,
+            transmitter=SimulatedTransmitter(link=link, key=bytes.fromhex(config.glass_keys[link.id])),
+        )
+        for link in config.network.links.values()
+    }
+
+
+async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
+    with contextlib.suppress(OSError):
+        os.nice(5)
+    hub = HubClient(config.sockets[hub_socket()], process="transmitters")
+    outlets = outlets_of(config, {link.transmitter_site for link in config.network.links.values()})
+    ends = _ends(config, hub, outlets)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for end in ends.values():
+            end.send = lambda frame: write_frame(writer, frame)
+        async for frame in frames(reader):
+            message = CLASSICAL.decode(frame)
+            if message.link not in ends:
+                continue
+            end = ends[message.link]
+            if isinstance(message, Open):
+                end.begin(max(message.epoch, end.next_epoch))
+                write_frame(writer, CLASSICAL.encode(Opened(message.link, end.epoch)))
+            elif isinstance(message, Frame):
+                end.receive(message)
+            await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", config.ports.classical)
+    say_ready()
+    async with server, asyncio.TaskGroup() as group:
+        group.create_task(hub.run())
+        group.create_task(wake_all(ends))
+        for outlet in outlets.values():
+            group.create_task(outlet.run())

@@ -1,0 +1,157 @@
+"""The public picture of the network: what the page, the metrics and the command line show. No secrets."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import asdict
+from typing import Any
+
+from qanat.core.ids import LinkId, SiteId
+from qanat.core.report import BlockReport, LinkReport
+from qanat.core.timebase import NS_PER_S
+from qanat.core.topology import Link, Network
+from qanat.node.processes.loop import Loop
+from qanat.node.processes.stretch import Stretch
+
+# Rates and QBER are averages over this much link time.
+AVERAGE_NS = 2 * NS_PER_S
+
+
+class LinkView:
+    """Rolling statistics of one link."""
+
+    def __init__(self) -> None:
+        self.reports: deque[LinkReport] = deque()
+        self.blocks: deque[BlockReport] = deque(maxlen=50)
+        self.made_count = 0
+        self.aborted_count = 0
+
+    def on_report(self, report: LinkReport) -> None:
+        if self.reports and report.start_ns < self.reports[-1].start_ns:
+            self.reports.clear()
+        self.reports.append(report)
+        while self.reports[0].start_ns < report.start_ns - AVERAGE_NS:
+            self.reports.popleft()
+
+    def on_block(self, report: BlockReport) -> None:
+        self.blocks.append(report)
+        if report.aborted is None:
+            self.made_count += 1
+        else:
+            self.aborted_count += 1
+
+    @property
+    def link_time_ns(self) -> int:
+        return self.reports[-1].start_ns + self.reports[-1].duration_ns if self.reports else 0
+
+    @property
+    def qber(self) -> float | None:
+        tests = sum(report.test_count for report in self.reports)
+        return sum(report.error_count for report in self.reports) / tests if tests else None
+
+    @property
+    def sifted_bps(self) -> float | None:
+        duration_ns = sum(report.duration_ns for report in self.reports)
+        return sum(report.sifted_count for report in self.reports) * NS_PER_S / duration_ns if duration_ns else None
+
+    @property
+    def secret_bps(self) -> float | None:
+        """Over the last few key blocks, aborted ones counted as nothing."""
+        recent = [block for block in self.blocks if block.end_ns > self.link_time_ns - 5 * AVERAGE_NS]
+        if not recent:
+            return None
+        span_ns = max(block.end_ns for block in recent) - min(block.start_ns for block in recent)
+        return sum(block.secret_bits for block in recent) * NS_PER_S / span_ns if span_ns else None
+
+
+def block_summary(report: BlockReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    return asdict(report) | {"epsilon_total": sum(report.epsilon.values())}
+
+
+class NetworkView:
+    """Everything the snapshot is made from."""
+
+    def __init__(self, network: Network, loop: Loop) -> None:
+        self.network = network
+        self._loop = loop
+        self.links = {link: LinkView() for link in network.links}
+        self.stores: dict[SiteId, dict[str, Any]] = {}
+        self.sites_up: set[SiteId] = set()
+        self.attacks: dict[LinkId, list[dict[str, Any]]] = {link: [] for link in network.links}
+        self.cut: set[str] = set()
+        self.stretch = Stretch()
+        self._sequence = 0
+
+    def on_report(self, report: LinkReport) -> None:
+        self.links[report.link].on_report(report)
+        self.stretch.observe(wall_ns=time.time_ns(), link_time_ns=min(v.link_time_ns for v in self.links.values()))
+
+    def snapshot(self) -> dict[str, Any]:
+        self._sequence += 1
+        network = self.network
+        return {
+            "sequence": self._sequence,
+            "at_ns": time.time_ns(),
+            "network": {"name": network.name, "is_simulation": network.is_simulation},
+            "link_time_ns": max((view.link_time_ns for view in self.links.values()), default=0),
+            "stretch": self.stretch.value,
+            "sites": [asdict(site) | {"is_up": site.id in self.sites_up} for site in network.sites.values()],
+            "links": [self.link(link) for link in network.links.values()],
+            "pairs": self._pairs(),
+            "alarms": [asdict(alarm) for alarm in self._loop.alarms],
+            "journal": [asdict(entry) for entry in self._loop.journal.newest],
+            "totals": self._totals(),
+        }
+
+    def link(self, link: Link) -> dict[str, Any]:
+        view = self.links[link.id]
+        fibre = self.network.fibres[link.fibre]
+        made = [block for block in view.blocks if block.aborted is None]
+        return {
+            "id": link.id,
+            "a": link.transmitter_site,
+            "b": link.receiver_site,
+            "fibre": link.fibre,
+            "length_km": fibre.length_km,
+            "loss_db": round(fibre.loss_db, 3),
+            "state": str(self._loop.controller.link_state(link.id)),
+            "qber": view.qber,
+            "sifted_bps": view.sifted_bps,
+            "secret_bps": view.secret_bps,
+            "buffer_bits": min(self._buffer_bits(site, link.id) for site in link.sites),
+            "blocks_made": view.made_count,
+            "blocks_aborted": view.aborted_count,
+            "last_block": block_summary(made[-1] if made else None),
+            "last_abort": next((block.aborted for block in reversed(view.blocks) if block.aborted), None),
+            "attacks": [entry["name"] for entry in self.attacks[link.id]],
+            "is_cut": link.fibre in self.cut,
+        }
+
+    def _buffer_bits(self, site: SiteId, link: LinkId) -> int:
+        return int(self.stores.get(site, {}).get("link_bits", {}).get(link, 0))
+
+    def _pairs(self) -> list[dict[str, Any]]:
+        rows = []
+        for (source, target), route in sorted(self._loop.controller.routes.items()):
+            stored = self.stores.get(source, {}).get("stored_keys", {}).get(target, 0)
+            state = "no_route" if not route.links else "served" if stored else "filling"
+            rows.append(
+                {
+                    "source": source,
+                    "target": target,
+                    "links": list(route.links),
+                    "state": state,
+                    "trusted_nodes": list(route.trusted_nodes),
+                    "stored_keys": stored,
+                }
+            )
+        return rows
+
+    def _totals(self) -> dict[str, int]:
+        def total(name: str) -> int:
+            return sum(int(store.get("totals", {}).get(name, 0)) for store in self.stores.values())
+
+        return {name: total(name) for name in ("keys_delivered", "keys_relayed", "bits_quarantined", "burned")}
