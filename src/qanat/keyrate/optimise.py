@@ -85,7 +85,7 @@ def best_settings(
         low, high = 0.0, _DOUBLINGS_MAX
         if evaluate(x, 2.0**high).rate <= 0:
             return high
-        while high - low > 1e-4:
+        while high - low > 1e-3:
             middle = (low + high) / 2
             low, high = (low, middle) if evaluate(x, 2.0**middle).rate > 0 else (middle, high)
         return high
@@ -103,7 +103,9 @@ def best_settings(
         x = np.array(_point_from(*start))
         for _ in range(3):  # a fresh simplex gets the search out of a collapsed one
             # Absolute tolerances: 1e-14 is 1e-8 of the smallest rate worth having, 1e-6 bits per pulse.
-            x = minimize(cost, x, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-14}).x
+            x = minimize(cost, x, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-14, "maxfev": 600}).x
+            if cost(x) > 0:
+                break  # no key here: refining how much is missing would be the slowest part
         candidates.append(x)
     found = evaluate(min(candidates, key=cost), 1.0)
     return Optimum(rate=max(0.0, found.rate), p_x=found.p_x, settings=found.settings, epsilon_sec=found.epsilon_sec)
