@@ -1,0 +1,163 @@
+"""ETSI GS QKD 014 V1.1.1 as an ASGI application. Every answer that is not 200 is an Error object.
+
+A request is judged in this order: who calls (401), how often (429), which path (404), which verb (405), how
+large (413), what it says (400), and then by the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.applications import Starlette
+from starlette.responses import Response
+
+from qanat.core.ids import KeyId, SaeId
+from qanat.km import documents
+from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.node.api.limits import CallLimit
+from qanat.node.api.request import Refused, body_of, caller_of, query_of, target_of, whole_number
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+ANSWER_TIMEOUT_S = 8.0  # the clients we know give up after ten
+BUSY = "the KME cannot answer now"
+
+_log = logging.getLogger(__name__)
+
+
+class KeyGateway(Protocol):
+    """The KME behind the interface. Each method raises ``KeyDeliveryError`` for what the caller should read.
+
+    A method that returns has already made durable that the keys are gone from the store.
+    """
+
+    async def status(self, caller: SaeId, slave: SaeId) -> Status: ...
+
+    async def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest) -> KeyContainer: ...
+
+    async def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId]) -> KeyContainer: ...
+
+
+def create_app(
+    gateway: KeyGateway,
+    *,
+    kme_id: str,
+    calls_per_s: float | None = None,
+    answer_timeout_s: float = ANSWER_TIMEOUT_S,
+) -> Starlette:
+    """The key delivery interface of one KME.
+
+    Args:
+        kme_id: Named in logs; the documents carry the gateway's own.
+        calls_per_s: Per SAE, with as many at once; None sets no limit.
+        answer_timeout_s: After it the caller gets 503. Keys that the gateway then still takes are burned.
+    """
+    limit = None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)
+    app = Starlette()
+    # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
+    # Starlette's and would be answered in plain text.
+    app.router.redirect_slashes = False
+    app.router.default = KeyDelivery(gateway, kme_id, limit, answer_timeout_s)
+    return app
+
+
+class KeyDelivery:
+    """The one endpoint. It never raises: whatever happens, the caller gets JSON."""
+
+    def __init__(self, gateway: KeyGateway, kme_id: str, limit: CallLimit | None, answer_timeout_s: float) -> None:
+        self._gateway, self._kme_id = gateway, kme_id
+        self._limit, self._answer_timeout_s = limit, answer_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # the server starts no lifespan and speaks no WebSocket
+        response = await self._response(scope, receive)
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _response(self, scope: Scope, receive: Receive) -> Response | None:
+        """None when the client has gone before its request was whole."""
+        try:
+            return await self._answer(scope, receive)
+        except Refused as refused:
+            return _json(refused.status_code, _said(refused.message), refused.headers)
+        except KeyDeliveryError as error:
+            return _error_response(error)
+        except TimeoutError:
+            _log.warning("KME %s: no answer within %g s", self._kme_id, self._answer_timeout_s)
+        except asyncio.CancelledError:
+            _log.info("KME %s: a request ended by shutdown", self._kme_id)
+        except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
+            _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
+        return _json(503, _said(BUSY), {"Retry-After": "1"})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+        caller = caller_of(scope)
+        self._count_call(caller)
+        other, method = target_of(scope)
+        body = await body_of(scope, receive)
+        if body is None:
+            return None
+        async with asyncio.timeout(self._answer_timeout_s):
+            if method == "status":
+                query_of(scope, ())
+                return _json(200, documents.encode(await self._gateway.status(caller, other)))
+            if method == "enc_keys":
+                container = await self._gateway.enc_keys(caller, other, _key_request(scope, body))
+            else:
+                container = await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
+        try:
+            return _json(200, documents.encode(container))
+        finally:
+            container.wipe()
+
+    def _count_call(self, caller: SaeId) -> None:
+        wait_s = self._limit.wait_s(caller) if self._limit is not None else 0.0
+        if wait_s > 0:
+            wait_ms = math.ceil(wait_s * 1000)
+            raise KeyDeliveryError(429, "too many calls from this SAE", [{"retry_after_ms": wait_ms}], wait_ms)
+
+
+def _key_request(scope: Scope, body: bytes) -> KeyRequest:
+    if scope["method"] == "GET":
+        _refuse_body(body)
+        query = query_of(scope, ("number", "size"))
+        counts = {name: whole_number(name, text) for name, text in query.items()}
+        return KeyRequest(number=counts.get("number", 1), size=counts.get("size"))
+    query_of(scope, ())
+    return documents.key_request_from_json(body)
+
+
+def _key_ids(scope: Scope, body: bytes) -> list[KeyId]:
+    if scope["method"] == "GET":
+        _refuse_body(body)
+        return [documents.key_id_from_text(query_of(scope, ("key_ID",)).get("key_ID", ""))]
+    query_of(scope, ())
+    return documents.key_ids_from_json(body)
+
+
+def _refuse_body(body: bytes) -> None:
+    if body:
+        raise Refused(400, "GET carries no body; use POST")
+
+
+def _error_response(error: KeyDeliveryError) -> Response:
+    headers = {}
+    if error.retry_after_ms is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
+    return _json(error.status_code, documents.encode(error.document), headers)
+
+
+def _said(message: str) -> bytes:
+    return documents.encode(ErrorDocument(message=message))
+
+
+def _json(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
+    # A key in a cache would be a second copy of it.
+    return Response(body, status_code, {"Cache-Control": "no-store", **(headers or {})}, "application/json")

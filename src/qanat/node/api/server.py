@@ -1,0 +1,194 @@
+"""HTTPS with client certificates inside a running asyncio loop; many of these live in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from qanat.core.errors import EnvironmentProblem
+from qanat.node.api.protocol import REQUEST_TIMEOUT_S, IdentifyingProtocol
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+HANDSHAKE_TIMEOUT_S = 5.0
+KEEP_ALIVE_S = 75.0  # a new handshake costs twenty requests (platform.md, 2.2)
+SHUTDOWN_S = 5.0
+BACKLOG = 512
+
+_log = logging.getLogger(__name__)
+
+
+class HttpsServer:
+    """One listening port. ``start`` and ``stop`` may be called once each, in the loop that serves.
+
+    uvicorn's own ``Server`` is not used: it catches signals, ends the process when the port is taken, and gives
+    the handshake a minute. Its protocol and its configuration are.
+
+    Attributes:
+        port: The port in use, also when 0 was asked for; known after ``start``.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        shutdown_s: float = SHUTDOWN_S,
+    ) -> None:
+        self.host, self.port = host, port
+        self._context = context
+        self._shutdown_s = shutdown_s
+        self._protocol = type("TimedProtocol", (IdentifyingProtocol,), {"request_timeout_s": request_timeout_s})
+        self._config = Config(
+            app,
+            http=self._protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # paths name SAEs; the audit journal is the gateway's
+            proxy_headers=False,  # identity and address come from the connection alone
+            server_header=False,
+            timeout_keep_alive=int(keep_alive_s),
+        )
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            EnvironmentProblem: the port is taken or may not be used.
+        """
+        self._config.load()
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: self._protocol(self._config, self._state, {}),
+                self.host,
+                self.port,
+                ssl=self._context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=1.0,
+            )
+        except (OSError, OverflowError) as error:
+            raise _port_problem(self.host, self.port, error) from None
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Take no new connections, let requests finish within the limit, then close what is left."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        await self._finish_requests()
+        await self._empty(1.0)  # answers just written reach the wire
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._server.wait_closed(), 1.0)
+        self._server = None
+
+    async def _finish_requests(self) -> None:
+        tasks = set(self._state.tasks)
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=self._shutdown_s)
+        for task in late:
+            task.cancel()
+        if late:
+            _log.warning("%d requests did not finish within %g s and were ended", len(late), self._shutdown_s)
+            await asyncio.wait(late, timeout=1.0)
+
+    async def _empty(self, limit_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + limit_s
+        while self._state.connections and loop.time() < end_s:
+            await asyncio.sleep(0.01)
+
+
+def serve(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    certfile: str | os.PathLike[str],
+    keyfile: str | os.PathLike[str],
+    cafile: str | os.PathLike[str],
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
+    shutdown_s: float = SHUTDOWN_S,
+) -> HttpsServer:
+    """A server that demands a client certificate of this CA. Call its ``start()``.
+
+    Raises:
+        EnvironmentProblem: a certificate file cannot be used.
+    """
+    context = server_context(certfile=certfile, keyfile=keyfile, cafile=cafile)
+    return HttpsServer(
+        app, host=host, port=port, context=context, request_timeout_s=request_timeout_s, shutdown_s=shutdown_s
+    )
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """For ``asyncio.Runner``: uvloop's loop where it is installed (half the CPU per request), else Python's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def server_context(
+    *, certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str], cafile: str | os.PathLike[str]
+) -> ssl.SSLContext:
+    """TLS 1.2 or higher, client certificate required.
+
+    Raises:
+        EnvironmentProblem: a file is missing, or certificate and key do not belong together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # TLS 1.2 with forward secrecy only; 1.3 has its own list
+    try:
+        context.load_verify_locations(Path(cafile))
+        context.load_cert_chain(Path(certfile), Path(keyfile))
+    except FileNotFoundError:
+        missing = [str(path) for path in (cafile, certfile, keyfile) if not Path(path).exists()]
+        raise EnvironmentProblem(f"{', '.join(missing)} is not there. `qanat up` makes certificates.") from None
+    except (OSError, ssl.SSLError) as error:
+        raise EnvironmentProblem(f"{certfile} with {keyfile} and {cafile} cannot be used for TLS: {error}.") from None
+    return context
+
+
+def _port_problem(host: str, port: int, error: OSError | OverflowError) -> EnvironmentProblem:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return EnvironmentProblem(
+            f"Port {port} on {host} is in use by another program. Stop that program (`ss -ltnp` shows it), or choose "
+            "another port."
+        )
+    if number == errno.EACCES:
+        return EnvironmentProblem(f"Port {port} on {host} needs special rights. Choose one above 1023.")
+    if isinstance(error, (socket.gaierror, OverflowError)) or number == errno.EADDRNOTAVAIL:
+        return EnvironmentProblem(f"{host}:{port} is no address of this machine. Use 127.0.0.1 or one `ip addr` shows.")
+    return EnvironmentProblem(f"Cannot listen on {host}:{port}: {error}.")

@@ -1,0 +1,81 @@
+"""Table-driven exchanges of ETSI GS QKD 014 over real TLS. The tables are tests/vectors/etsi014/*.json."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from memory_kme import STOCK, TwoKmes
+
+TABLES = Path(__file__).parents[1] / "vectors" / "etsi014"
+CASES = [
+    pytest.param(case, id=f"{path.stem}: {case['name'][:60]}")
+    for path in sorted(TABLES.glob("*.json"))
+    for case in json.loads(path.read_text())["cases"]
+]
+
+
+@pytest.fixture(scope="session")
+def connection(running: TwoKmes) -> Iterator[http.client.HTTPSConnection]:
+    """Alice's one connection through all cases: none of them may end it."""
+    context = ssl.create_default_context(cafile=running.saes["alice"].ca)
+    context.load_cert_chain(running.saes["alice"].cert, running.saes["alice"].key)
+    made = http.client.HTTPSConnection("localhost", running.servers["a"].port, context=context, timeout=10)
+    made.connect()
+    made.auto_open = 0
+    yield made
+    made.close()
+
+
+def body_of(case: dict[str, Any]) -> bytes | None:
+    if "body_hex" in case:
+        return bytes.fromhex(case["body_hex"])
+    if "body_repeat" in case:
+        text, times = case["body_repeat"]
+        return (text * times).encode()
+    return None if case.get("body") is None else case["body"].encode()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_answer_is_the_one_in_the_table(
+    case: dict[str, Any], two: TwoKmes, connection: http.client.HTTPSConnection
+) -> None:
+    headers = {"Content-Type": "application/json"} if case["verb"] == "POST" else {}
+    connection.request(case["verb"], case["path"], body_of(case), headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == case["status"], body
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    for name, value in case.get("headers", {}).items():
+        assert answer.headers[name] == value
+    if answer.status == 200:
+        check_keys(json.loads(body)["keys"], case)
+        assert two.pool.stock == STOCK - case["keys"]
+        return
+    assert two.pool.stock == STOCK
+    assert not two.pool.granted
+    if case["verb"] != "HEAD":
+        check_error(json.loads(body), case)
+
+
+def check_keys(keys: list[dict[str, Any]], case: dict[str, Any]) -> None:
+    assert len(keys) == len({key["key_ID"] for key in keys}) == case["keys"]
+    assert {len(base64.b64decode(key["key"], validate=True)) * 8 for key in keys} == {case["size_bits"]}
+    assert all(None not in key.values() for key in keys)
+
+
+def check_error(error: dict[str, Any], case: dict[str, Any]) -> None:
+    assert set(error) <= {"message", "details"}
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert "Traceback" not in error["message"]
+    if "message" in case:
+        assert error["message"] == case["message"]
+    assert all(isinstance(entry, dict) for entry in error.get("details", []))
