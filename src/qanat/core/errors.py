@@ -41,6 +41,12 @@ class NetworkFileError(MisuseError):
     """The network file has errors; all of them are listed, each with its place. Mend them and run
     `qanat check FILE` again."""
 
+    @property
+    def problems(self) -> list[object]:
+        """One ``core.netfile.Problem`` per error, in the order of the file."""
+        listed = self.fields.get("problems", ())
+        return list(listed) if isinstance(listed, tuple) else []
+
 
 class LocalProtocolError(QanatError):
     """We used an engine in a way that its state does not allow. This is a bug on our side."""

@@ -14,6 +14,7 @@ class Origin(StrEnum):
     QKD = "qkd"
     HYBRID = "hybrid"
     PQC = "pqc"
+    LOCAL = "local"  # both applications are at one site: its own entropy, no link; never part of another key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,7 @@ class Provenance:
     """What must hold for a key to be secret.
 
     Attributes:
-        origin: QKD, hybrid or post-quantum only.
+        origin: QKD, hybrid, post-quantum only, or local.
         links: QKD links whose secrecy it rests on, in path order.
         trusted_nodes: Sites in between that saw the key in clear, in path order; empty for one link.
         algorithms: Post-quantum algorithms it rests on.
@@ -42,10 +43,14 @@ class Provenance:
 
     @property
     def route_type(self) -> str:
+        if self.origin is Origin.LOCAL:
+            return "local"
         return "relayed" if self.trusted_nodes else "direct"
 
     def sentence(self) -> str:
         """For people: `direct QKD link a-b` or `relayed over a-b, b-c; trusted node: b`."""
+        if self.origin is Origin.LOCAL:
+            return "drawn from the site's own entropy for two applications at that site; no QKD link"
         via = " -> ".join(self.links)
         kind = (
             f"relayed over {via}; trusted nodes that saw it: {', '.join(self.trusted_nodes)}"

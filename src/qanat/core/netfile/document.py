@@ -1,0 +1,104 @@
+"""What may be written in a network file. Shapes and ranges only; ``meaning.py`` looks across the parts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qanat.core.topology import Policy
+
+# Ids become file names, parts of URLs, certificate names (at most 64 characters) and labels of metrics.
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Epsilon = Annotated[float, Field(gt=0, lt=1)]
+
+_LIMITS = Policy()
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, title="")
+
+
+class SiteDocument(Document):
+    """A place with a KME and QKD modules."""
+
+    id: Id
+    name: str = Field(default="", max_length=100, description="For people; the id if left out")
+    latitude_deg: float = Field(ge=-90, le=90, description="WGS 84")
+    longitude_deg: float = Field(ge=-180, le=180, description="WGS 84")
+    trusted: bool = Field(default=True, description="May keys of others be relayed through it?")
+
+
+class FibreDocument(Document):
+    """A dark fibre between two sites."""
+
+    id: Id
+    between: Pair = Field(description="The two site ids")
+    length_km: float = Field(gt=0, le=1000)
+    attenuation_db_per_km: float = Field(default=0.20, gt=0, le=10, description="0.20 is G.652.D at 1550 nm")
+    extra_loss_db: float = Field(default=0.0, ge=0, le=60, description="Splices, connectors, filters")
+
+
+class LinkDocument(Document):
+    """A QKD link: a transmitter, a receiver and one fibre."""
+
+    id: Id
+    from_site: str = Field(alias="from", description="Site of the transmitter")
+    to_site: str = Field(alias="to", description="Site of the receiver")
+    fibre: str
+    protocol: str = Field(default="decoy-bb84")
+    transmitter: str = Field(default="decoy-1ghz", description="Name of a transmitter datasheet")
+    receiver: str = Field(default="ingaas-gated", description="Name of a receiver datasheet")
+    clock_hz: float = Field(default=1e9, ge=1e3, le=1e11, description="Pulses per second")
+    # Below 10 000 bits no proof gives key; above 20 million the Toeplitz transform does not fit in memory.
+    block_sifted_bits: int = Field(default=200_000, ge=10_000, le=20_000_000)
+    pulse_block_ns: int = Field(
+        default=50_000_000, ge=1_000_000, le=10_000_000_000, description="Link time of one pulse block"
+    )
+    epsilon_sec: Epsilon = Field(default=1e-10, description="Secrecy of one key block")
+    epsilon_cor: Epsilon = Field(default=1e-15, description="Correctness of one key block")
+
+
+class SaeDocument(Document):
+    """An application: a secure application entity."""
+
+    id: Id
+    site: str
+
+
+class DemandDocument(Document):
+    """Two SAEs may share keys and want this rate."""
+
+    between: Pair = Field(description="The two SAE ids")
+    rate_bits_per_s: float = Field(gt=0, le=1e9)
+
+
+class PolicyDocument(Document):
+    """Limits that hold for the whole network."""
+
+    key_size_bits: int = Field(default=_LIMITS.key_size_bits, ge=64, le=65_536, multiple_of=8)
+    buffer_keys: int = Field(default=_LIMITS.buffer_keys, ge=1, le=1_000_000)
+    store_bits_max: int = Field(default=_LIMITS.store_bits_max, ge=100_000, le=10**12)
+    false_alarm_interval_s: float = Field(default=_LIMITS.false_alarm_interval_s, ge=60, le=1e10)
+    requalify_s: float = Field(default=_LIMITS.requalify_s, gt=0, le=1e7)
+    max_trusted_nodes: int = Field(default=_LIMITS.max_trusted_nodes, ge=0, le=64)
+
+
+class NetworkDocument(Document):
+    """A qanat network: sites, fibres, QKD links, applications and what they need."""
+
+    model_config = ConfigDict(title="qanat network file")
+
+    name: str = Field(min_length=1, max_length=100)
+    simulation: bool = Field(
+        default=False, description="Must be true for keys from simulated photons to be accepted; then all see it"
+    )
+    sites: list[SiteDocument] = Field(min_length=1)
+    fibres: list[FibreDocument] = []
+    links: list[LinkDocument] = []
+    saes: list[SaeDocument] = []
+    demands: list[DemandDocument] = []
+    policy: PolicyDocument = PolicyDocument()
