@@ -1,0 +1,108 @@
+"""What both ends must agree on before the first parity: frames, block sizes, permutations, subsets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanat.distill.cascade.mixing import permutation, random_words
+
+FRAME_BITS_MAX = 65_536  # a frame's tables then fit a core's second-level cache
+SUBSET_COUNT = 16  # random-subset parities at the end: what is left undetected in a frame passes with 2**-16
+SEED_BYTES = 16
+QBER_FLOOR = 1e-3  # below it larger first blocks save nothing worth having
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Cascade's public plan for one key block.
+
+    The key is dealt out to frames bit by bit (bit j to frame j mod frame_count), so that a burst of errors
+    meets many frames. All frames share the permutations.
+
+    Attributes:
+        size_bits: Key length.
+        frame_count, frame_bits: Frames and bits of each; the last places of some frames are padding,
+            zero at both ends and never key.
+        log2_sizes: Block size of each pass as a power of two, rising.
+    """
+
+    size_bits: int
+    frame_count: int
+    frame_bits: int
+    log2_sizes: tuple[int, ...]
+
+    @property
+    def padded_bits(self) -> int:
+        """Frame size as a power of two, at least one machine word: the tree's width."""
+        return max(64, 1 << (self.frame_bits - 1).bit_length())
+
+
+def schedule_from_qber(size_bits: int, qber: float) -> Schedule:
+    """The plan for this many bits at this estimated error rate.
+
+    The first blocks hold about 0.6 errors each; each later pass has eight times larger blocks. Fewer and
+    larger steps would save leak and cost round trips (distillation.md, 5.1; bench/cascade.py).
+
+    Example:
+        >>> schedule_from_qber(200_000, 0.02)
+        Schedule(size_bits=200000, frame_count=4, frame_bits=50000, log2_sizes=(5, 8, 11, 14))
+    """
+    frame_count, frame_bits, largest = _frames(size_bits)
+    first = max(1, round(math.log2(0.6 / min(0.25, max(QBER_FLOOR, qber)))))
+    sizes = tuple(size for size in range(first, 15, 3) if size <= largest)
+    return Schedule(size_bits, frame_count, frame_bits, sizes or (largest,))
+
+
+def schedule_from_sizes(size_bits: int, log2_sizes: bytes) -> Schedule | None:
+    """The plan with these block sizes, one byte each; None when no ``schedule_from_qber`` gives such."""
+    frame_count, frame_bits, largest = _frames(size_bits)
+    rises = all(small < large for small, large in pairwise(log2_sizes))
+    if not log2_sizes or not rises or log2_sizes[0] < 1 or log2_sizes[-1] > largest:
+        return None
+    return Schedule(size_bits, frame_count, frame_bits, tuple(log2_sizes))
+
+
+def _frames(size_bits: int) -> tuple[int, int, int]:
+    """How many, how large, and the largest block size: a pass has at least two blocks, where it can."""
+    if size_bits < 2:
+        raise ValueError(f"{size_bits} bits cannot be reconciled")
+    frame_count = -(-size_bits // FRAME_BITS_MAX)
+    frame_bits = -(-size_bits // frame_count)
+    return frame_count, frame_bits, max(1, (frame_bits - 1).bit_length() - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Permutations and subsets of a schedule.
+
+    Attributes:
+        order: order[p, place] is the frame's bit at that place of pass p; the first pass keeps the order.
+            int32, shape (pass_count, frame_bits).
+        place: The inverse: place[p, bit].
+        subsets: One bit mask over the frame per subset, uint64, shape (SUBSET_COUNT, padded_bits / 64),
+            bit i of the frame is bit i mod 64 of word i // 64.
+    """
+
+    order: NDArray[np.int32]
+    place: NDArray[np.int32]
+    subsets: NDArray[np.uint64]
+
+
+@lru_cache(maxsize=4)  # the live network's transmitter process distils many links one after the other
+def tables_from_seed(schedule: Schedule, seed: bytes) -> Tables:
+    """Both ends compute the same tables from the public seed."""
+    m = schedule.frame_bits
+    order = np.empty((len(schedule.log2_sizes), m), dtype=np.int32)
+    place = np.empty_like(order)
+    for which in range(len(order)):
+        order[which] = permutation(m, seed, f"pass {which}") if which else np.arange(m, dtype=np.int32)
+        place[which, order[which]] = np.arange(m, dtype=np.int32)
+    words = schedule.padded_bits // 64
+    subsets = random_words(SUBSET_COUNT * words, seed, "subsets").reshape(SUBSET_COUNT, words)
+    return Tables(order=order, place=place, subsets=subsets)

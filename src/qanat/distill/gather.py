@@ -1,0 +1,115 @@
+"""Pulse blocks in order, gathered until a key block is full. Both ends come to the same cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qanat.core.report import LinkReport
+from qanat.distill.plan import SIFTED_BITS_MAX, SessionPlan
+from qanat.distill.sift import Bits, PulseBlock
+from qanat.keyrate.counts import DecoyCounts
+
+# A key block also ends here, or a dark link would gather for ever: 83 min of 50 ms, 20 MB of transcript.
+PULSE_BLOCKS_MAX = 100_000
+
+
+@dataclass(slots=True, kw_only=True)
+class GatheredBlock:
+    """One sifted key with its public counts, at one end.
+
+    Attributes:
+        number: Counts key blocks of the session from 0.
+        x_bits: This end's sifted key, one bit per element. Secret; ``wipe`` when done.
+        said: All messages of its sifting, in the order both ends agree on.
+    """
+
+    number: int
+    first_number: int
+    last_number: int
+    start_ns: int
+    end_ns: int
+    n_pulses: int
+    x_bits: Bits
+    counts: DecoyCounts
+    said: list[bytes]
+
+    @property
+    def size_bits(self) -> int:
+        return len(self.x_bits)
+
+    @property
+    def qber_z(self) -> float | None:
+        return self.counts.errors_z / self.counts.total_z if self.counts.total_z else None
+
+    def wipe(self) -> None:
+        self.x_bits[:] = 0
+        self.said.clear()
+
+
+class Gathering:
+    """The key block that is filling."""
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self._plan = plan
+        self._number = 0
+        self._blocks: list[PulseBlock] = []
+        self._size_bits = 0
+
+    def add(self, block: PulseBlock) -> GatheredBlock | None:
+        """One more pulse block; the key block that it completes, if it does.
+
+        Only the number of X bits decides, never which intensities they had.
+        """
+        self._blocks.append(block)
+        self._size_bits += len(block.x_bits)
+        is_full = self._size_bits >= self._plan.block_sifted_bits or len(self._blocks) >= PULSE_BLOCKS_MAX
+        return self._finished() if is_full else None
+
+    def wipe(self) -> None:
+        for block in self._blocks:
+            block.x_bits[:] = 0
+        self._blocks.clear()
+
+    def _finished(self) -> GatheredBlock:
+        blocks, self._blocks, self._size_bits = self._blocks, [], 0
+        number, self._number = self._number, self._number + 1
+        gathered = GatheredBlock(
+            number=number,
+            first_number=blocks[0].number,
+            last_number=blocks[-1].number,
+            start_ns=blocks[0].start_ns,
+            end_ns=blocks[-1].start_ns + self._plan.pulse_block_ns,
+            n_pulses=len(blocks) * self._plan.pulses_per_block,
+            x_bits=np.concatenate([block.x_bits for block in blocks])[:SIFTED_BITS_MAX],
+            counts=DecoyCounts(
+                n_x=_sums([block.n_x for block in blocks]),
+                n_z=_sums([block.n_z for block in blocks]),
+                m_z=_sums([block.m_z for block in blocks]),
+            ),
+            said=[said for block in blocks for said in block.said],
+        )
+        for block in blocks:
+            block.x_bits[:] = 0
+        return gathered
+
+
+def link_report(block: PulseBlock, plan: SessionPlan, now_ns: int) -> LinkReport:
+    """The public statistics of one pulse block, known to both ends after the test bits."""
+    return LinkReport(
+        link=plan.link,
+        number=block.number,
+        start_ns=block.start_ns,
+        duration_ns=plan.pulse_block_ns,
+        n_pulses=plan.pulses_per_block,
+        detection_count=block.detection_count,
+        double_click_count=block.double_click_count,
+        sifted_counts=tuple(zip(block.n_x, block.n_z, strict=True)),
+        error_counts_z=block.m_z,
+        made_at_ns=now_ns,
+    )
+
+
+def _sums(columns: list[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(np.array(columns, dtype=np.int64).sum(axis=0).tolist())

@@ -1,0 +1,225 @@
+"""One key block from sifted to released, at one end: what both roles share. See ``states.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qanat.core.errors import LocalProtocolError, RemoteProtocolError
+from qanat.core.ports import Entropy
+from qanat.core.provenance import Origin, Provenance
+from qanat.core.records import KeyBlock, Role
+from qanat.core.report import BlockReport
+from qanat.crypto.verification import TAG_BITS
+from qanat.distill.authenticate import RETURNED_BYTES, TagKeys, Transcript
+from qanat.distill.cascade.reconciler import Reconciler
+from qanat.distill.cascade.schedule import Schedule
+from qanat.distill.estimate import AbortReason, Estimate, estimate, sentence
+from qanat.distill.gather import GatheredBlock
+from qanat.distill.messages import KeyBlockMessage, Parities, Released, Tag, encoded
+from qanat.distill.plan import SessionPlan
+from qanat.distill.release import TOKEN_BYTES, NewKey
+from qanat.distill.sift import Bits
+from qanat.distill.states import HEARABLE, State
+
+
+class KeyBlockEnd:
+    """One end of one key block's distillation. Only one is active at a time, in the order of numbers.
+
+    Attributes:
+        outcome: What to tell the host, once ``state`` is ENDED.
+    """
+
+    role: Role
+
+    def __init__(
+        self,
+        gathered: GatheredBlock,
+        *,
+        plan: SessionPlan,
+        keys: TagKeys,
+        entropy: Entropy,
+        send: Callable[[bytes], None],
+    ) -> None:
+        self.gathered = gathered
+        self.state = State.GATHERED
+        self.outcome: list[KeyBlock | BlockReport] = []
+        self._plan = plan
+        self._keys = keys
+        self._entropy = entropy
+        self._send = send
+        self._reconciler: Reconciler | None = None
+        self._round: bytes | None = None  # our parities of the open round, as they travelled
+        self._bits: Bits | None = None
+        self._new_key: NewKey | None = None
+        self._estimate: Estimate | None = None
+        self._was_checked = False
+        self._transcript = Transcript(keys, plan.digest() + gathered.number.to_bytes(8))
+        for said in gathered.said:
+            self._transcript.add(said)
+        gathered.said.clear()
+
+    @property
+    def number(self) -> int:
+        return self.gathered.number
+
+    @property
+    def leak_bits(self) -> int:
+        return self._reconciler.leak_bits if self._reconciler else 0
+
+    def begin(self, now_ns: int) -> None:
+        """Its turn has come. The transmitter speaks first."""
+
+    def hear(self, message: KeyBlockMessage, raw: bytes, now_ns: int) -> None:
+        """The peer said this about the key block.
+
+        Raises:
+            RemoteProtocolError: it may not say that now.
+            AuthenticationFailed: a tag or token does not fit.
+        """
+        if message.block != self.number or not isinstance(message, HEARABLE.get((self.role, self.state), ())):
+            raise RemoteProtocolError(
+                f"{type(message).__name__} for key block {message.block} while {self.number} is {self.state}"
+            )
+        self._handle(message, raw, now_ns)
+
+    def wipe(self) -> None:
+        """Forget every secret of this key block."""
+        self.gathered.wipe()
+        if self._bits is not None:
+            self._bits[:] = 0
+        if self._reconciler is not None:
+            self._reconciler.wipe()
+        if self._new_key is not None:
+            self._new_key.wipe()
+
+    def _handle(self, message: KeyBlockMessage, raw: bytes, now_ns: int) -> None:
+        raise NotImplementedError
+
+    def _after_reconciliation(self, now_ns: int) -> None:
+        raise NotImplementedError
+
+    def _say(self, message: KeyBlockMessage) -> None:
+        """Send, and let the transcript know."""
+        raw = encoded(message)
+        self._transcript.add(raw)
+        self._send(raw)
+
+    def _send_message(self, message: Tag | Released) -> None:
+        """Send what the transcript does not cover: what comes after its last word."""
+        self._send(encoded(message))
+
+    def _send_tag(self) -> None:
+        self._send_message(Tag(block=self.number, tag=self._transcript.tag(self.role)))
+
+    def _own_bits(self) -> Bits:
+        if self._bits is None:
+            raise LocalProtocolError("the key is not reconciled yet")
+        return self._bits
+
+    def _key(self) -> NewKey:
+        if self._new_key is None:
+            raise LocalProtocolError("there is no new key yet")
+        return self._new_key
+
+    def _begin_rounds(self, schedule: Schedule, seed: bytes, now_ns: int) -> None:
+        self.state = State.RECONCILING
+        self._reconciler = Reconciler(
+            self.gathered.x_bits, is_reference=self.role is Role.TRANSMITTER, schedule=schedule, seed=seed
+        )
+        self._ask(now_ns)
+
+    def _ask(self, now_ns: int) -> None:
+        """The next round, or what follows the last. Both ends see alike when it is over."""
+        reconciler = self._rounds()
+        own = None if reconciler.leak_bits > reconciler.schedule.size_bits else reconciler.next_query()
+        if own is None:
+            self._bits = reconciler.corrected()
+            self.state = State.VERIFYING
+            self._after_reconciliation(now_ns)
+            return
+        self._round = encoded(Parities(block=self.number, bits=own))
+        self._send(self._round)
+
+    def _take_parities(self, message: Parities, raw: bytes, now_ns: int) -> None:
+        if self._round is None:
+            raise RemoteProtocolError("parities without a round")
+        # The two messages of a round may cross on the way: the transcript has the transmitter's first.
+        ours_first = self.role is Role.TRANSMITTER
+        for said in (self._round, raw) if ours_first else (raw, self._round):
+            self._transcript.add(said)
+        self._round = None
+        self._rounds().feed(message.bits)
+        self._ask(now_ns)
+
+    def _rounds(self) -> Reconciler:
+        if self._reconciler is None:
+            raise RemoteProtocolError("reconciliation has not begun")
+        return self._reconciler
+
+    def _length(self) -> Estimate:
+        if self._estimate is None:
+            self._estimate = estimate(self.gathered, self._plan, self.leak_bits)
+        return self._estimate
+
+    def _abort(self, reason: AbortReason, now_ns: int) -> None:
+        if self.gathered.counts.total_z:
+            self._length()  # the report shows how far from key the block was
+        text = sentence(reason, self.gathered, self._plan, self.leak_bits)
+        self.outcome = [self._report(now_ns, aborted=text)]
+        self.state = State.ENDED
+        self.wipe()
+
+    def _release(self, new_key: NewKey, now_ns: int) -> None:
+        self._keys.put_back(new_key.returned)
+        report = self._report(now_ns, aborted=None, secret_bits=new_key.bits.size_bits)
+        self.outcome = [self._key_block(new_key, report.epsilon), report]
+        self._new_key = None
+        self.state = State.ENDED
+        new_key.returned.wipe()
+        new_key.token.wipe()
+        self.wipe()
+
+    def _key_block(self, new_key: NewKey, epsilon: dict[str, float]) -> KeyBlock:
+        return KeyBlock(
+            link=self._plan.link,
+            block=self._plan.block_id(self.number),
+            start_ns=self.gathered.start_ns,
+            end_ns=self.gathered.end_ns,
+            bits=new_key.bits,
+            provenance=Provenance(
+                origin=Origin.QKD,
+                links=(self._plan.link,),
+                epsilon_total=min(1.0, sum(epsilon.values())),
+                simulated=self._plan.is_simulated,
+            ),
+        )
+
+    def _report(self, now_ns: int, *, aborted: str | None, secret_bits: int = 0) -> BlockReport:
+        block, rounds = self.gathered, self._reconciler
+        proof = self._estimate.proof if self._estimate else None
+        return BlockReport(
+            link=self._plan.link,
+            block=self._plan.block_id(self.number),
+            aborted=aborted,
+            first_number=block.first_number,
+            last_number=block.last_number,
+            start_ns=block.start_ns,
+            end_ns=block.end_ns,
+            n_pulses=block.n_pulses,
+            sifted_bits=block.size_bits,
+            qber_x=rounds.error_count / block.size_bits if rounds and self._bits is not None else None,
+            leak_bits=self.leak_bits,
+            tag_bits=TAG_BITS if self._was_checked else 0,
+            auth_bits=8 * (RETURNED_BYTES + TOKEN_BYTES) if aborted is None else 0,
+            secret_bits=secret_bits,
+            phase_error_bound=proof.phase_error_bound if proof else None,
+            single_photon_bound=proof.single_photon_bound if proof else None,
+            vacuum_bound=proof.vacuum_bound if proof else None,
+            epsilon={
+                "secrecy": self._plan.epsilon_sec,
+                "correctness": self._plan.epsilon_cor,
+                "authentication": self._transcript.epsilon(),
+            },
+            round_trips=rounds.round_count if rounds else 0,
+            made_at_ns=now_ns,
+        )

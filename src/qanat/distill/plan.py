@@ -1,0 +1,63 @@
+"""What both ends of a link must agree on before the first photon."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+
+from qanat.core.ids import BlockId, LinkId, block_id
+from qanat.crypto.verification import collision_bound
+
+INTENSITY_COUNT = 3  # the two-decoy proof
+SIFTED_BITS_MAX = 8_000_000  # a Toeplitz seed of twice that fits one message (messages.MESSAGE_BYTES_MAX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlan:
+    """The agreed constants of one session; its digest goes into every authentication tag.
+
+    Attributes:
+        epoch: Counts sessions of one link; frames of another epoch are ignored.
+        intensities: Mean photon numbers, brightest first.
+        p_intensities: Their probabilities, exactly as drawn.
+        p_x: Probability that the transmitter prepares X.
+        pulses_per_block, pulse_block_ns: Clock slots and link time of one pulse block.
+        block_sifted_bits: X bits that a key block waits for; it ends with the pulse block that reaches them.
+        epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
+        is_simulated: No photons were involved; keys are labelled accordingly.
+
+    Raises:
+        ValueError: outside what the proof or the formats allow.
+    """
+
+    link: LinkId
+    epoch: int
+    intensities: tuple[float, ...]
+    p_intensities: tuple[float, ...]
+    p_x: float
+    pulses_per_block: int
+    pulse_block_ns: int
+    block_sifted_bits: int
+    epsilon_sec: float
+    epsilon_cor: float
+    is_simulated: bool
+
+    def __post_init__(self) -> None:
+        if len(self.intensities) != INTENSITY_COUNT or len(self.p_intensities) != INTENSITY_COUNT:
+            raise ValueError(f"link {self.link}: the proof needs {INTENSITY_COUNT} intensities")
+        if not 0 <= self.epoch < 2**32 or self.pulses_per_block < 1 or self.pulse_block_ns < 1:
+            raise ValueError(f"link {self.link}: epoch, pulses per block and pulse block must be positive")
+        if not 2 <= self.block_sifted_bits <= SIFTED_BITS_MAX // 2:
+            raise ValueError(f"link {self.link}: block_sifted_bits must lie in 2..{SIFTED_BITS_MAX // 2}")
+        if not (0 < self.epsilon_sec < 1 and 0 < self.epsilon_cor < 1):
+            raise ValueError(f"link {self.link}: epsilons are probabilities between 0 and 1")
+        if collision_bound(SIFTED_BITS_MAX) > self.epsilon_cor:
+            raise ValueError(f"link {self.link}: a verification tag cannot reach epsilon_cor {self.epsilon_cor:.1e}")
+
+    def block_id(self, number: int) -> BlockId:
+        return block_id(self.link, self.epoch, number)
+
+    def digest(self) -> bytes:
+        """16 bytes by which two ends see whether they were given the same plan."""
+        text = "\n".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return hashlib.sha256(text.encode()).digest()[:16]

@@ -1,0 +1,185 @@
+"""Two ends of one link in memory, their light, and a bad wire between them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import numpy as np
+
+from qanat.core.ids import LinkId
+from qanat.core.records import DetectionBlock, KeyBlock, Role, SettingsColumns
+from qanat.core.report import BlockReport, LinkReport
+from qanat.core.secret import SecretBits
+from qanat.crypto.wegman_carter import AuthenticationPool
+from qanat.distill.plan import SessionPlan
+from qanat.distill.session import Session, SessionFailed
+
+LINK = LinkId("north-south")
+MS = 1_000_000
+
+
+class SystemEntropy:
+    def random_bytes(self, size_bytes):
+        return os.urandom(size_bytes)
+
+
+class SeededEntropy:
+    """Repeatable, for tests only."""
+
+    def __init__(self, seed):
+        self._stream = np.random.default_rng(seed)
+
+    def random_bytes(self, size_bytes):
+        return self._stream.bytes(size_bytes)
+
+
+def a_plan(**changes):
+    values = dict(
+        link=LINK,
+        epoch=1,
+        intensities=(0.5, 0.15, 1e-3),
+        p_intensities=(0.3, 0.4, 0.3),
+        p_x=0.6,
+        pulses_per_block=250_000,
+        pulse_block_ns=MS,
+        block_sifted_bits=30_000,
+        epsilon_sec=1e-6,
+        epsilon_cor=1e-12,
+        is_simulated=True,
+    )
+    return SessionPlan(**{**values, **changes})
+
+
+class Light:
+    """A dense emulator: every pulse is drawn. It is also the transmitter's module."""
+
+    is_simulated = True
+
+    def __init__(self, plan, *, seed, transmittance=0.3, p_flip=0.01, p_dark=1e-6, intercepted=0.0):
+        self.plan = plan
+        self.intensities, self.p_intensities, self.p_x = plan.intensities, plan.p_intensities, plan.p_x
+        self.transmittance, self.p_flip, self.p_dark = transmittance, p_flip, p_dark
+        self.intercepted = intercepted
+        self._seed = seed
+
+    def _stream(self, number, what):
+        return np.random.default_rng([self._seed, number, what])
+
+    def prepared(self, number):
+        stream, n = self._stream(number, 0), self.plan.pulses_per_block
+        intensity = stream.choice(3, size=n, p=self.p_intensities).astype(np.uint8)
+        basis = (stream.random(n) >= self.p_x).astype(np.uint8)
+        return SettingsColumns(intensity=intensity, basis=basis, bit=stream.integers(0, 2, n, dtype=np.uint8))
+
+    def settings_at(self, block_number, index):
+        all_of_them = self.prepared(block_number)
+        return SettingsColumns(
+            intensity=all_of_them.intensity[index], basis=all_of_them.basis[index], bit=all_of_them.bit[index]
+        )
+
+    def block(self, number):
+        sent, stream, n = self.prepared(number), self._stream(number, 1), self.plan.pulses_per_block
+        mean = self.transmittance * np.array(self.intensities)[sent.intensity]
+        is_light = stream.random(n) < -np.expm1(-mean)
+        is_dark = stream.random(n) < 4 * self.p_dark
+        basis, bit = sent.basis.copy(), sent.bit.copy()
+        eve = stream.random(n) < self.intercepted
+        eve_basis = stream.integers(0, 2, n, dtype=np.uint8)
+        eve_bit = np.where(eve_basis == basis, bit, stream.integers(0, 2, n, dtype=np.uint8))
+        basis, bit = np.where(eve, eve_basis, basis), np.where(eve, eve_bit, bit)
+        measured = (stream.random(n) >= self.p_x).astype(np.uint8)
+        random_bit = stream.integers(0, 2, n, dtype=np.uint8)
+        flip = (stream.random(n) < self.p_flip).astype(np.uint8)
+        seen = np.where((measured == basis) & is_light, bit ^ flip, random_bit).astype(np.uint8)
+        index = np.flatnonzero(is_light | is_dark)
+        return DetectionBlock(
+            link=self.plan.link,
+            number=number,
+            start_ns=number * self.plan.pulse_block_ns,
+            n_pulses=n,
+            index=index,
+            basis=measured[index],
+            bit=seen[index],
+            double_click_count=int((is_light & is_dark).sum()),
+        )
+
+
+class Pair:
+    """Both ends of a link and what happened at each."""
+
+    def __init__(self, *, plan=None, seed=1, secret=None, peer_secret=None, entropy=None, **light):
+        self.plan = plan or a_plan()
+        self.light = Light(self.plan, seed=seed, **light)
+        secret = secret or hashlib.sha256(b"%d" % seed).digest() * 32
+        self.pools = [AuthenticationPool(SecretBits(each)) for each in (secret, peer_secret or secret)]
+        entropy = entropy or SystemEntropy()
+        self.alice = Session(
+            role=Role.TRANSMITTER, plan=self.plan, pool=self.pools[0], entropy=entropy, transmitter=self.light
+        )
+        self.bob = Session(role=Role.RECEIVER, plan=self.plan, pool=self.pools[1], entropy=entropy)
+        self.happened = {self.alice: [], self.bob: []}
+        self.now_ns = 0
+        self.number = 0
+
+    def shine(self, count=1):
+        for _ in range(count):
+            assert self.bob.can_accept_block()
+            self.bob.add_detections(self.light.block(self.number), self.now_ns)
+            self.number += 1
+
+    def until_quiet(self, rounds=5000):
+        for _ in range(rounds):
+            if not roundtrip(self):
+                return
+        raise AssertionError("the ends never come to rest")
+
+    def run(self, blocks):
+        """Light, block by block, as fast as both ends take it."""
+        for _ in range(blocks):
+            self.until_quiet()
+            self.shine()
+        self.until_quiet()
+
+    def of(self, end, kind):
+        return [event for event in self.happened[end] if isinstance(event, kind)]
+
+    def keys(self, end):
+        return self.of(end, KeyBlock)
+
+    def reports(self, end):
+        return self.of(end, BlockReport)
+
+    def link_reports(self, end):
+        return self.of(end, LinkReport)
+
+    def failures(self, end):
+        return self.of(end, SessionFailed)
+
+
+def collect(pair):
+    for end, events in pair.happened.items():
+        events += end.events()
+
+
+def transfer(pair, sender, receiver, change=lambda frame: frame):
+    """All frames of one end reach the other; how many there were."""
+    frames = sender.frames_to_send(pair.now_ns)
+    for frame in frames:
+        receiver.receive(change(frame), pair.now_ns)
+    collect(pair)
+    return len(frames)
+
+
+def roundtrip(pair):
+    pair.now_ns += MS // 10
+    return transfer(pair, pair.bob, pair.alice) + transfer(pair, pair.alice, pair.bob)
+
+
+def drop(sender, now_ns):
+    """All frames of one end are lost."""
+    return len(sender.frames_to_send(now_ns))
+
+
+def digest(block):
+    return hashlib.sha256(block.bits.reveal()).hexdigest()
