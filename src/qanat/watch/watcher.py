@@ -10,7 +10,7 @@ from qanat.core.errors import LocalProtocolError
 from qanat.core.ids import LinkId
 from qanat.core.report import LinkReport
 from qanat.core.timebase import NS_PER_S, text_from_ns
-from qanat.watch.finding import CRITICAL, Finding
+from qanat.watch.finding import CRITICAL, WARNING, Finding
 from qanat.watch.qber import QberMonitor
 from qanat.watch.rate import RateMonitor
 from qanat.watch.windows import detection_window, error_window
@@ -188,7 +188,8 @@ def _silent(watch: LinkWatch, quiet_ns: int, limit_ns: int) -> Finding:
     last = watch.last
     return Finding(
         is_raised=True,
-        severity=CRITICAL,
+        # A link never heard may have been watched by a forerunner: no ground to condemn all it ever made.
+        severity=CRITICAL if last else WARNING,
         since_ns=last.start_ns + last.duration_ns if last else 0,
         last_good_number=last.number if last else -1,
         statistic=quiet_ns / NS_PER_S,

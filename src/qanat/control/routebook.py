@@ -1,0 +1,107 @@
+"""The route book: which way each pair goes, which way it would go next, and the commands that say so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qanat.control.orders import Orders
+from qanat.control.planner import Pair, Planner
+from qanat.control.routing import Graph, Path, best_path
+from qanat.control.state import Route
+from qanat.core.alarms import Alarm, Command
+from qanat.core.ids import LinkId, SiteId
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Links that routes may use now.
+
+    Attributes:
+        preferred: The graph to plan on.
+        last_resort: The same and links of which nothing is known yet, good or bad.
+    """
+
+    preferred: Graph
+    last_resort: Graph
+
+    def best(self, pair: Pair) -> Path | None:
+        return best_path(self.preferred, *pair) or best_path(self.last_resort, *pair)
+
+    def allow(self, path: Path) -> bool:
+        usable = {edge.link for edges in self.preferred.edges.values() for edge in edges}
+        return usable.issuperset(path.links)
+
+
+class RouteBook:
+    """Paths of the pairs that the network's demands need, each pair with its ends in sorted order."""
+
+    def __init__(self, planner: Planner, orders: Orders) -> None:
+        self._planner = planner
+        self._orders = orders
+        self._paths: dict[Pair, Path | None] = {}
+        self._backups: dict[Pair, tuple[Path, ...]] = {}
+        self.routes: dict[Pair, Route] = {}
+
+    def users(self, link: LinkId) -> list[Pair]:
+        """Pairs whose route uses the link."""
+        return [pair for pair, path in self._paths.items() if path is not None and link in path.links]
+
+    def plan(self, ways: Ways, *, reason: str, now_ns: int) -> list[Command]:
+        """Every pair onto its best path; commands for those that change."""
+        commands: list[Command] = []
+        for pair in self._planner.pairs:
+            new = ways.best(pair)
+            if pair not in self._paths or _links(self._paths[pair]) != _links(new):
+                commands += self._move(pair, new, reason=reason, now_ns=now_ns, alarm=None)
+        self.prepare(ways)
+        return commands
+
+    def leave(self, alarm: Alarm, ways: Ways, *, now_ns: int) -> list[Command]:
+        """Pairs off the alarm's link: onto the backup prepared ahead if it holds, else the best path left."""
+        commands: list[Command] = []
+        for pair in self.users(alarm.link):
+            ready = next((path for path in self._backups.get(pair, ()) if ways.allow(path)), None)
+            reason = f"link {alarm.link} is paused by alarm {alarm.number}"
+            commands += self._move(pair, ready or ways.best(pair), reason=reason, now_ns=now_ns, alarm=alarm)
+        return commands
+
+    def prepare(self, ways: Ways) -> None:
+        """Backups for the routes as they are now, while nothing is on fire."""
+        self._backups = {
+            pair: self._planner.backups(ways.preferred, path, pair)
+            for pair, path in self._paths.items()
+            if path is not None
+        }
+
+    def repeat(self, source: SiteId, *, reason: str, now_ns: int) -> list[Command]:
+        """The present routes of one site, under new revisions."""
+        return [
+            self._tell(*ends, self._paths[_pair(ends)], reason=reason, now_ns=now_ns, alarm=None)
+            for ends in sorted(self.routes)
+            if ends[0] == source
+        ]
+
+    def _move(self, pair: Pair, new: Path | None, *, reason: str, now_ns: int, alarm: Alarm | None) -> list[Command]:
+        self._paths[pair] = new
+        if new is None:
+            reason = f"WARNING: no route is left between {pair[0]} and {pair[1]}: {reason}"
+        return [self._tell(*ends, new, reason=reason, now_ns=now_ns, alarm=alarm) for ends in (pair, pair[::-1])]
+
+    def _tell(
+        self, source: SiteId, target: SiteId, path: Path | None, *, reason: str, now_ns: int, alarm: Alarm | None
+    ) -> Command:
+        links, between = (path.links, path.between) if path else ((), ())
+        if _pair((source, target)) != (source, target):
+            links, between = links[::-1], between[::-1]
+        command = self._orders.route(source, target, links, reason=reason, now_ns=now_ns, alarm=alarm)
+        self.routes[source, target] = Route(links=links, trusted_nodes=between, revision=command.revision)
+        return command
+
+
+def _pair(ends: Pair) -> Pair:
+    """The ends in the order in which paths are kept."""
+    return (min(ends), max(ends))
+
+
+def _links(path: Path | None) -> tuple[LinkId, ...]:
+    return path.links if path else ()
