@@ -166,14 +166,20 @@ export function siteLabels(view: MapView, widthOf: (text: string) => number): Ma
   return labels;
 }
 
-/** Where each link's tag goes along its line; a tag that finds no room shrinks to its icon. */
+export interface Tag extends Point {
+  isCompact: boolean;
+  isBare: boolean;
+}
+
+/** Where each link's tag goes along its line. A tag that finds no room shrinks to its icon, and one that finds
+ *  not even that is bare: unseen until it is pointed at or focused. Trouble is placed first and never bare. */
 export function linkTags(
   view: MapView,
   taken: Box[],
   widthOf: (link: Link) => number,
   first: string[],
-): Map<string, Point & { isCompact: boolean }> {
-  const tags = new Map<string, Point & { isCompact: boolean }>();
+): Map<string, Tag> {
+  const tags = new Map<string, Tag>();
   const boxes = [...taken];
   const rank = (link: Link) => (first.includes(link.id) ? 0 : link.state === "up" ? 2 : 1);
   for (const link of [...view.links].sort((a, b) => rank(a) - rank(b))) {
@@ -188,9 +194,11 @@ export function linkTags(
     const wide = widthOf(link);
     const spots = [0.5, 0.4, 0.6, 0.3, 0.7];
     const t = room > 70 ? spots.find((t) => isFree(box(t, wide, 24))) : undefined;
-    const small = t ?? spots.find((t) => isFree(box(t, 24, 24))) ?? 0.5;
-    boxes.push(t === undefined ? box(small, 24, 24) : box(t, wide, 24));
-    tags.set(link.id, { x: a.x + small * (b.x - a.x), y: a.y + small * (b.y - a.y), isCompact: t === undefined });
+    const small = t ?? spots.find((t) => isFree(box(t, 24, 24)));
+    const isBare = small === undefined && link.state === "up" && !first.includes(link.id);
+    const at = small ?? 0.5;
+    if (!isBare) boxes.push(t === undefined ? box(at, 24, 24) : box(t, wide, 24));
+    tags.set(link.id, { x: a.x + at * (b.x - a.x), y: a.y + at * (b.y - a.y), isCompact: t === undefined, isBare });
   }
   return tags;
 }

@@ -34,6 +34,9 @@ export const PAIR_LOOKS: Record<PairState, Pick<Look, "word" | "colour" | "icon"
   no_route: { word: "No route", colour: "--alarm", icon: SLASH },
 };
 
+/** An alarm's kind in words; an unknown kind speaks for itself. */
+export const alarmWord = (kind: string): string => (kind === "qber" ? "QBER" : kind.replaceAll("_", " "));
+
 /** A state that this page does not know (a newer hub) is shown as silent rather than breaking the page. */
 export const linkLook = (state: string): Look => LINK_LOOKS[state as LinkState] ?? { ...LINK_LOOKS.silent, word: state };
 export const pairLook = (state: string) => PAIR_LOOKS[state as PairState] ?? { ...PAIR_LOOKS.no_route, word: state };
