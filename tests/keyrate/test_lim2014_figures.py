@@ -41,7 +41,7 @@ def test_fixed_settings_reproduce_the_printed_rate(point):
     assert rate == pytest.approx(point["rate"], rel=fixed["tolerance"])
 
 
-# A third of the table at each run's speed of about one second a point; the rest is checked by the same code.
+# A third of the table, the others in turn when the search changes: a point takes a second or two.
 @pytest.mark.parametrize("point", AUTHORITY["optimised"]["points"][1::3], ids=str)
 def test_optimised_settings_reproduce_the_printed_rate(point):
     optimised = AUTHORITY["optimised"]
