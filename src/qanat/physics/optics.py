@@ -11,7 +11,7 @@ differs from gate to gate independently, and nobody asks for her record.
 Settings are numbered s = (intensity * 2 + basis) * 2 + bit, detectors d = basis * 2 + bit, and a pattern of
 marks is the integer with bit d set where detector d is marked.
 
-Source: Poisson thinning, e.g. Kingman, Poisson Processes (1993), chapter 5; docs/explanation/photons.md.
+Source: Poisson thinning, e.g. Kingman, Poisson Processes (1993), chapter 5.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def gate_law(optics: Optics, attacks: Sequence[Attack] = ()) -> GateLaw:
     routes = detector_shares(optics)
     mean = photons[None, :, None] * (maps @ routes)[:, states, :] * np.asarray(optics.efficiency)
     mean = mean + stray_photons(optics, attacks)
-    p_mark = -np.expm1(np.log1p(-np.asarray(optics.p_dark)) - mean)
+    p_dark = np.asarray(optics.p_dark)
+    p_mark = p_dark - (1 - p_dark) * np.expm1(-mean)  # 1 - (1 - p_dark) exp(-mean), without cancellation
     return GateLaw(p_hidden=p_hidden, p_mark=p_mark, p_pattern=_pattern_law(p_hidden, p_mark))
 
 

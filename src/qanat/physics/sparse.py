@@ -1,12 +1,13 @@
 """The sparse sampler: only slots in which something may click are touched, and the law is exact.
 
 Candidates are an independent Bernoulli(p_max) sequence that knows nothing of the settings; a candidate's
-settings are then read from F_K and it is accepted with probability c(s) / p_max. Given the settings, marks are
-therefore independent over slots with exactly the probabilities of ``optics`` (proof: docs/explanation/photons.md).
+settings are then read from F_K and it is accepted with probability c(s) / p_max. Given the settings, a mark in
+slot i is (candidate) and (accepted), which uses slot i's own draws alone; so marks are independent over slots, each
+with probability p_max c(s) / p_max = c(s), and the pattern then has the law that ``optics`` gives it.
 Hold-off and traps are a filter on marks. Whatever changes the law (a click, an attack, the end of a chunk) drops
 the pending candidate and draws again from there, which a memoryless gap allows.
 
-Cost: about 40 ns per candidate, and p_max / mean c(s) candidates per mark; empty slots cost nothing.
+Cost: about 60 ns per candidate (bench/photons.py), and p_max / mean c(s) candidates per mark; empty slots cost nothing.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ Source: renewal theory, e.g. Cox, Renewal Theory (1962), chapter 4; photon count
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,6 +87,12 @@ def click_law(law: GateLaw, settings: SettingsLaw, memory: DetectorMemory, *, p_
     return ClickLaw(rate_per_gate=m / load, fano=(1 - m) / load**2, afterpulse_share=a, p_cell=p_cell)
 
 
+def grouped_cells(clicks: ClickLaw) -> NDArray[np.float64]:
+    """Mean share of the clicks per (intensity, basis, is_error), matching bases only; shape (n_intensities, 2, 2)."""
+    single, double = _grouped(clicks.p_cell)[:-2].reshape(-1, 2).T
+    return np.asarray((single + double).reshape(-1, 2, 2))
+
+
 class StatisticalSampler:
     """Counts of one link, window after window. Settings are not kept: no key can be made from these counts.
 
@@ -127,7 +134,7 @@ def total_clicks(stream: np.random.Generator, mean: float, fano: float) -> int:
     if mean <= 0:
         return 0
     if fano < 1 - 1e-9:
-        trials = max(round(mean / (1 - fano)), int(mean) + 1)
+        trials = max(round(mean / (1 - fano)), math.ceil(mean))
         return int(stream.binomial(trials, mean / trials))
     if fano > 1 + 1e-9:
         return int(stream.negative_binomial(mean / (fano - 1), 1 / fano))

@@ -208,7 +208,7 @@ class StatisticalGlass:
 def warm_up(progress: Callable[[str], None]) -> None:
     """Load the compiled kernels of the live path; compiles them first if this machine has not yet.
 
-    The first time takes some 10 s of one core, later 0.3 s: numba keeps the result beside the source.
+    The first time takes a few seconds of one core, later under one: numba keeps the result beside the source.
     """
     progress("loading the photon kernels (compiled once per machine)")
     from qanat.physics.attack import Cut
