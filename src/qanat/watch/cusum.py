@@ -72,7 +72,8 @@ class Bank:
 
     Sizes that are near each other alarm together, so the sum of their rates is an upper bound: with J
     alternatives of gamma * J windows each, the bank has at least gamma windows between false alarms.
-    design/watch_thresholds.py measures by how much it is better.
+    Measured (design/watch_thresholds.py): 3 to 4 times gamma. A factor tuned to 3 instead of 7 would save
+    4 to 9 % of the delay; it is not taken, since its margin shrinks as gamma grows.
     """
 
     gamma: float

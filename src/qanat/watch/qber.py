@@ -9,7 +9,10 @@ What it does not see (the honest limits):
 - A change below ``DRIFT_FLOOR`` (0.05 % QBER, intercept-resend of 0.2 % of the pulses) is within the null.
 - A ramp slower than about 0.05 % QBER per 300 s is learned along, until the baseline has walked
   ``ANCHOR_BUDGET`` (1 % QBER) above its first value; from there on the sum grows and the alarm comes.
-- Drift faster than these allowances (wind on aerial fibre) alarms: it is a change, if not an attack.
+- Drift faster than these allowances (wind on aerial fibre) alarms: it is a change, if not an attack. In 24
+  simulated link-hours (design/watch_thresholds.py), mild drift (0.1 % in a day, 0.05 % in an hour) raised no
+  alarm; realistic drift (0.3 %, and 0.1 % in half an hour) raised 1 at 1e4 test bits per second and 22 at 8e4.
+  The stated interval between false alarms holds for stationary light only.
 """
 
 from __future__ import annotations
