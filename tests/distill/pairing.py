@@ -35,19 +35,19 @@ class SeededEntropy:
 
 
 def a_plan(**changes):
-    values = dict(
-        link=LINK,
-        epoch=1,
-        intensities=(0.5, 0.15, 1e-3),
-        p_intensities=(0.3, 0.4, 0.3),
-        p_x=0.6,
-        pulses_per_block=250_000,
-        pulse_block_ns=MS,
-        block_sifted_bits=30_000,
-        epsilon_sec=1e-6,
-        epsilon_cor=1e-12,
-        is_simulated=True,
-    )
+    values = {
+        "link": LINK,
+        "epoch": 1,
+        "intensities": (0.5, 0.15, 1e-3),
+        "p_intensities": (0.3, 0.4, 0.3),
+        "p_x": 0.6,
+        "pulses_per_block": 250_000,
+        "pulse_block_ns": MS,
+        "block_sifted_bits": 30_000,
+        "epsilon_sec": 1e-6,
+        "epsilon_cor": 1e-12,
+        "is_simulated": True,
+    }
     return SessionPlan(**{**values, **changes})
 
 
