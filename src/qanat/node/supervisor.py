@@ -211,7 +211,7 @@ def choose_ports(network: Network) -> Ports:
     Raises:
         EnvironmentProblem: none are left.
     """
-    free = _free_ports()
+    free = free_ports()
     return Ports(
         dashboard=next(free),
         classical=next(free),
@@ -220,7 +220,7 @@ def choose_ports(network: Network) -> Ports:
     )
 
 
-def _free_ports() -> Iterator[int]:
+def free_ports() -> Iterator[int]:
     for port in range(FIRST_PORT, FIRST_PORT + PORT_TRIES):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -22,6 +22,7 @@ from qanat.core.errors import QanatError
 from qanat.crypto.identity import identity_from_der
 
 HEAD_BYTES_MAX = 16_384  # request line and headers; the longest legal 014 request needs under 2 KiB
+HEAD_TOO_LARGE = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head exceeds {HEAD_BYTES_MAX} bytes")
 REQUEST_TIMEOUT_S = 10.0  # from the first byte to the last; a body of 64 KiB needs 55 kbit/s
 
 
@@ -44,6 +45,7 @@ class IdentifyingProtocol(HttpToolsProtocol):
         self._peer = NOBODY
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._is_in_head = False
         self._refusal = (HTTPStatus.BAD_REQUEST, "the request is not HTTP")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,12 +57,21 @@ class IdentifyingProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        was_in_head = self._is_in_head
+        super().data_received(data)
+        if was_in_head and self._is_in_head and not self.transport.is_closing():
+            # The parser hands a header over when it is whole and keeps an endless one to itself.
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(*HEAD_TOO_LARGE)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         # "The KME shall authenticate each request" (014, 5.1): a connection may outlive its certificate.
         peer = self._peer if time.time() < self._peer.until_s else NOBODY
         self.scope["extensions"] = {"tls": {"role": peer.role, "name": peer.name}}
-        self._head_bytes = 0
+        self._head_bytes, self._is_in_head = 0, True
         self._start_timer()
 
     def on_url(self, url: bytes) -> None:
@@ -70,6 +81,10 @@ class IdentifyingProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value))
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._stop_timer()
@@ -82,7 +97,7 @@ class IdentifyingProtocol(HttpToolsProtocol):
     def _count(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes
         if self._head_bytes > HEAD_BYTES_MAX:
-            self._refusal = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head exceeds {HEAD_BYTES_MAX} bytes")
+            self._refusal = HEAD_TOO_LARGE
             raise ValueError("head too large")  # ends the parsing; data_received then calls send_400_response
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:

@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from qanat.core.errors import EnvironmentProblem
+from qanat.node.api.alerts import AlertingObject
 from qanat.node.api.protocol import REQUEST_TIMEOUT_S, IdentifyingProtocol
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def server_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
+    context.sslobject_class = AlertingObject
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # TLS 1.2 with forward secrecy only; 1.3 has its own list

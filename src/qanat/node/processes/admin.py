@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from qanat.core.errors import MisuseError
-from qanat.core.ids import LinkId
+from qanat.core.ids import LinkId, SaeId
 from qanat.node.messages import AdminReply, AdminRequest, AttackOn
 from qanat.node.processes.loop import Journal
 from qanat.node.processes.view import NetworkView, block_summary
@@ -40,6 +40,7 @@ class Admin:
             "cut": self._cut,
             "mend": self._mend,
             "link_blocks": self._link_blocks,
+            "sae": self._sae,
         }
 
     def answer(self, request: AdminRequest) -> AdminReply:
@@ -93,3 +94,7 @@ class Admin:
             "link": self._view.link(self._view.network.links[link_id]),
             "blocks": [block_summary(block) for block in reversed(view.blocks)],
         }
+
+    def _sae(self, name: str) -> dict[str, Any]:
+        sae = self._view.network.saes[SaeId(_known(name, self._view.network.saes, "SAE"))]
+        return {"id": sae.id, "site": sae.site}

@@ -19,9 +19,12 @@ from qanat.control.controller import Controller
 from qanat.core.alarms import Alarm, Command
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.report import BlockReport, LinkReport
+from qanat.core.timebase import NS_PER_S
 from qanat.core.topology import Network
 from qanat.watch.watcher import Watcher
 
+# Reports come every 50 ms of link time; a stretch of 20 makes that a second. Ten seconds is silence.
+SILENCE_TIMEOUT_NS = 10 * NS_PER_S
 # What the page and the command line show; the whole journal is in the file.
 REMEMBERED_COUNT = 200
 
@@ -60,6 +63,7 @@ class Loop:
             links=list(network.links),
             false_alarm_interval_s=network.policy.false_alarm_interval_s,
             pulse_block_ns={link.id: link.pulse_block_ns for link in network.links.values()},
+            silence_timeout_ns=SILENCE_TIMEOUT_NS,
         )
         self.alarms: deque[Alarm] = deque(maxlen=REMEMBERED_COUNT)
         self.journal = journal

@@ -87,7 +87,9 @@ class NetworkView:
 
     def on_report(self, report: LinkReport) -> None:
         self.links[report.link].on_report(report)
-        self.stretch.observe(wall_ns=time.time_ns(), link_time_ns=min(v.link_time_ns for v in self.links.values()))
+        slowest_ns = min(view.link_time_ns for view in self.links.values())
+        if slowest_ns:
+            self.stretch.observe(wall_ns=time.time_ns(), link_time_ns=slowest_ns)
 
     def snapshot(self) -> dict[str, Any]:
         self._sequence += 1

@@ -1,0 +1,240 @@
+"""``qanat``: the commands, their exit codes, and what people see when something goes wrong.
+
+Exit codes: 0 fine, 1 the answer is no, 2 misuse, 3 the environment does not allow it, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qanat.core.errors import QanatError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+State = Annotated[Path | None, typer.Option("--state", help="State directory of the network.", show_default=False)]
+NetworkFile = Annotated[Path | None, typer.Argument(help="Network file; the metro network when left out.")]
+
+app = typer.Typer(
+    name="qanat",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Plan, simulate and run quantum-secured networks from one network file.",
+    epilog="Exit codes: 0 fine, 1 the answer is no, 2 misuse, 3 environment, 130 interrupted.",
+)
+link = typer.Typer(no_args_is_help=True, help="QKD links of the running network.")
+key = typer.Typer(no_args_is_help=True, help="Fetch keys as an application would, over ETSI GS QKD 014.")
+attack = typer.Typer(no_args_is_help=True, help="Let Eve act on the (simulated) light of a link.")
+fault = typer.Typer(no_args_is_help=True, help="Cut and mend fibres.")
+for name, group in (("link", link), ("key", key), ("attack", attack), ("fault", fault)):
+    app.add_typer(group, name=name)
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from qanat import __version__
+
+        typer.echo(f"qanat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Plan, simulate and run quantum-secured networks from one network file."""
+
+
+@app.command()
+def demo(
+    file: NetworkFile = None,
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop at the end instead of keeping the network up.")] = False,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Watch the whole line once: keys from light, applications served, Eve noticed, faults survived."""
+    from qanat.cli.demo import demo as run
+
+    raise typer.Exit(run(file, state=state, is_ending=exit_, as_json=as_json))
+
+
+@app.command()
+def up(
+    file: NetworkFile = None,
+    state: State = None,
+    isolate: Annotated[bool, typer.Option("--isolate", help="One process per site's KME.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a network live on this machine until Ctrl-C."""
+    from qanat.cli.up import up as run
+
+    raise typer.Exit(run(file, state=state, is_isolated=isolate, as_json=as_json))
+
+
+@app.command()
+def status(as_json: Json = False, state: State = None) -> None:
+    """How the running network is: links, pairs, totals."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.status(state, as_json))
+
+
+@app.command()
+def alarms(as_json: Json = False, state: State = None) -> None:
+    """Alarms and their evidence, newest first. Exit code 1 when one is open."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.alarms(state, as_json))
+
+
+@app.command()
+def doctor(as_json: Json = False, state: State = None) -> None:
+    """Look for the usual causes of trouble on this machine."""
+    from qanat.cli.doctor import doctor as run
+
+    raise typer.Exit(run(state, as_json))
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="Network file.")], as_json: Json = False) -> None:
+    """Check a network file: all errors at once, each with its place."""
+    from qanat.cli.check import check as run
+
+    raise typer.Exit(run(file, as_json))
+
+
+@app.command()
+def schema(what: Annotated[str, typer.Argument(help="Which schema.")] = "network") -> None:
+    """Print a JSON schema, for editors and other programs."""
+    from qanat.cli.schema import schema as run
+
+    raise typer.Exit(run(what))
+
+
+@app.command()
+def sim(
+    file: NetworkFile = None,
+    duration: Annotated[str, typer.Option(help="Virtual time, such as 90s, 10min or 1h.")] = "1h",
+    seed: Annotated[int, typer.Option(help="Same seed, same run, same digest.")] = 1,
+    faults: Annotated[str, typer.Option(help="What goes wrong and when; see the reference, or `random`.")] = "",
+    trace: Annotated[Path | None, typer.Option(help="Write the trace to this file.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the same engines in virtual time, with faults, and check the seven invariants after each step."""
+    from qanat.cli.place import network_path
+    from qanat.cli.sim import sim as run
+
+    raise typer.Exit(run(network_path(file), duration=duration, seed=seed, faults=faults, trace=trace, as_json=as_json))
+
+
+@link.command("list")
+def link_list(as_json: Json = False, state: State = None) -> None:
+    """All links: state, QBER, rates, buffers."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.link_list(state, as_json))
+
+
+@link.command("show")
+def link_show(name: str, as_json: Json = False, state: State = None) -> None:
+    """One link, and how its last key blocks came about."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.link_show(state, name, as_json))
+
+
+@key.command("get")
+def key_get(
+    sae: Annotated[str, typer.Argument(help="Who asks (the master SAE).")],
+    peer: Annotated[str, typer.Argument(help="Who shall fetch the same keys (the slave SAE).")],
+    number: Annotated[int, typer.Option(help="How many keys.")] = 1,
+    size: Annotated[int | None, typer.Option(help="Bits per key.", show_default=False)] = None,
+    as_json: Json = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the keys themselves.")] = False,
+    state: State = None,
+) -> None:
+    """Get new keys as the master SAE; prints key IDs, provenance and digests."""
+    from qanat.cli import keys
+
+    raise typer.Exit(keys.get(state, sae, peer, number=number, size_bits=size, as_json=as_json, is_revealing=reveal))
+
+
+@key.command("take")
+def key_take(
+    sae: Annotated[str, typer.Argument(help="Who asks (the slave SAE).")],
+    peer: Annotated[str, typer.Argument(help="Who got the keys first (the master SAE).")],
+    key_ids: Annotated[list[str], typer.Argument(help="Key IDs.")],
+    as_json: Json = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the keys themselves.")] = False,
+    state: State = None,
+) -> None:
+    """Take keys by their IDs as the slave SAE."""
+    from qanat.cli import keys
+
+    raise typer.Exit(keys.take(state, sae, peer, key_ids, as_json=as_json, is_revealing=reveal))
+
+
+@attack.command("start")
+def attack_start(
+    link_name: Annotated[str, typer.Argument(metavar="LINK")],
+    kind: Annotated[str, typer.Argument(help="intercept-resend, tap, cut or jamming.")],
+    fraction: Annotated[float | None, typer.Option(help="Of the pulses (intercept-resend).")] = None,
+    transmittance: Annotated[float | None, typer.Option(help="Of the light that goes on (tap).")] = None,
+    rate_hz: Annotated[float | None, typer.Option(help="Photons per second (jamming).")] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Eve begins."""
+    from qanat.cli import live
+
+    given: dict[str, Any] = {"fraction": fraction, "transmittance": transmittance, "rate_hz": rate_hz}
+    numbers = {name: value for name, value in given.items() if value is not None}
+    raise typer.Exit(live.change(state, as_json, "attack_start", link=link_name, name=kind, **numbers))
+
+
+@attack.command("stop")
+def attack_stop(
+    link_name: Annotated[str, typer.Argument(metavar="LINK")], as_json: Json = False, state: State = None
+) -> None:
+    """Eve leaves."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.change(state, as_json, "attack_stop", link=link_name))
+
+
+@fault.command("cut")
+def fault_cut(fibre: str, as_json: Json = False, state: State = None) -> None:
+    """Cut a fibre."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.change(state, as_json, "cut", fibre=fibre))
+
+
+@fault.command("mend")
+def fault_mend(fibre: str, as_json: Json = False, state: State = None) -> None:
+    """Mend it."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.change(state, as_json, "mend", fibre=fibre))
+
+
+def main() -> None:
+    """The console script: one clear message for people, never a traceback for what can be expected."""
+    try:
+        app(standalone_mode=True)
+    except QanatError as error:
+        typer.echo(f"qanat: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("qanat: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

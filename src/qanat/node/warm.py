@@ -1,0 +1,39 @@
+"""Compiles the numeric kernels once, in a process of its own, so that the workers start from the cache."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+from qanat.core.errors import EnvironmentProblem
+
+_CODE = """
+import sys
+from qanat.sim.module import warm_up as light
+from qanat.distill.warm_up import warm_up as distill
+def say(text): print(text, flush=True)
+light(say); distill(say)
+"""
+
+
+class KernelsFailed(EnvironmentProblem):
+    """The numeric kernels could not be compiled. `qanat doctor` checks numba and its cache folder."""
+
+
+def warm_kernels(say: Callable[[str], None]) -> None:
+    """Compile or load every kernel; the first time on a machine takes about half a minute.
+
+    Raises:
+        KernelsFailed: with the last line of the compiler's complaint.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", _CODE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as compiler:
+        if compiler.stdout is None or compiler.stderr is None:
+            raise KernelsFailed
+        for line in compiler.stdout:
+            say(line.rstrip())
+        complaint = compiler.stderr.read().strip().splitlines()
+    if compiler.returncode:
+        raise KernelsFailed(complaint[-1] if complaint else f"exit code {compiler.returncode}")
