@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
 
 import numpy as np
 
@@ -105,19 +106,33 @@ class Light:
         )
 
 
+@cache
+def light_of(plan, seed, **light):
+    """Light is drawn once and used by many tests."""
+    source = Light(plan, seed=seed, **light)
+    source.block, source.prepared = cache(source.block), cache(source.prepared)
+    return source
+
+
 class Pair:
     """Both ends of a link and what happened at each."""
 
-    def __init__(self, *, plan=None, seed=1, secret=None, peer_secret=None, entropy=None, **light):
+    def __init__(self, *, plan=None, seed=1, secret=None, peer_secret=None, entropy=None, options=None, **light):
         self.plan = plan or a_plan()
-        self.light = Light(self.plan, seed=seed, **light)
+        self.light = light_of(self.plan, seed, **light)
+        options = options or {}
         secret = secret or hashlib.sha256(b"%d" % seed).digest() * 32
         self.pools = [AuthenticationPool(SecretBits(each)) for each in (secret, peer_secret or secret)]
         entropy = entropy or SystemEntropy()
         self.alice = Session(
-            role=Role.TRANSMITTER, plan=self.plan, pool=self.pools[0], entropy=entropy, transmitter=self.light
+            role=Role.TRANSMITTER,
+            plan=self.plan,
+            pool=self.pools[0],
+            entropy=entropy,
+            transmitter=self.light,
+            **options,
         )
-        self.bob = Session(role=Role.RECEIVER, plan=self.plan, pool=self.pools[1], entropy=entropy)
+        self.bob = Session(role=Role.RECEIVER, plan=self.plan, pool=self.pools[1], entropy=entropy, **options)
         self.happened = {self.alice: [], self.bob: []}
         self.now_ns = 0
         self.number = 0
@@ -183,3 +198,47 @@ def drop(sender, now_ns):
 
 def digest(block):
     return hashlib.sha256(block.bits.reveal()).hexdigest()
+
+
+class BadWire:
+    """Loses, doubles and overtakes frames by a seeded stream; time jumps to what happens next."""
+
+    def __init__(self, pair, *, seed, p_loss, p_double, delay_ns_max):
+        self.pair, self.stream = pair, np.random.default_rng(seed)
+        self.p_loss, self.p_double, self.delay_ns_max = p_loss, p_double, delay_ns_max
+        self.flying = []
+
+    def step(self):
+        """One thing happens; False when nothing ever will."""
+        pair = self.pair
+        for sender, receiver in ((pair.alice, pair.bob), (pair.bob, pair.alice)):
+            for frame in sender.frames_to_send(pair.now_ns):
+                copies = (self.stream.random() >= self.p_loss) + (self.stream.random() < self.p_double)
+                for _ in range(copies):
+                    delay_ns = int(self.stream.integers(1, self.delay_ns_max + 1))
+                    self.flying.append((pair.now_ns + delay_ns, frame, receiver))
+        deadlines = [end.deadline_ns() for end in (pair.alice, pair.bob)]
+        times = [at_ns for at_ns, _, _ in self.flying] + [at_ns for at_ns in deadlines if at_ns is not None]
+        if not times:
+            return False
+        pair.now_ns = max(pair.now_ns, min(times))
+        due = [each for each in self.flying if each[0] <= pair.now_ns]
+        self.flying = [each for each in self.flying if each[0] > pair.now_ns]
+        for _, frame, receiver in due:
+            receiver.receive(frame, pair.now_ns)
+        for end in (pair.alice, pair.bob):
+            at_ns = end.deadline_ns()
+            if at_ns is not None and at_ns <= pair.now_ns:
+                end.on_deadline(pair.now_ns)
+        collect(pair)
+        return True
+
+    def run(self, blocks, steps=60_000):
+        """Hand in pulse blocks as fast as the receiver takes them, then let everything settle."""
+        for _ in range(steps):
+            while blocks and self.pair.bob.can_accept_block():
+                self.pair.shine()
+                blocks -= 1
+            if not self.step():
+                return
+        raise AssertionError("the ends never come to rest")

@@ -53,8 +53,8 @@ class LinkDocument(Document):
     transmitter: str = Field(default="decoy-1ghz", description="Name of a transmitter datasheet")
     receiver: str = Field(default="ingaas-gated", description="Name of a receiver datasheet")
     clock_hz: float = Field(default=1e9, ge=1e3, le=1e11, description="Pulses per second")
-    # Below 10 000 bits no proof gives key; above 20 million the Toeplitz transform does not fit in memory.
-    block_sifted_bits: int = Field(default=200_000, ge=10_000, le=20_000_000)
+    # Below 10 000 bits no proof gives key; above 4 million a Toeplitz seed does not fit one message (distill.plan).
+    block_sifted_bits: int = Field(default=200_000, ge=10_000, le=4_000_000)
     pulse_block_ns: int = Field(
         default=50_000_000, ge=1_000_000, le=10_000_000_000, description="Link time of one pulse block"
     )

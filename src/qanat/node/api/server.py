@@ -76,6 +76,8 @@ class HttpsServer:
         Raises:
             EnvironmentProblem: the port is taken or may not be used.
         """
+        if not 0 <= self.port <= 65_535:  # uvloop would take it modulo 65,536
+            raise _port_problem(self.host, self.port, OverflowError())
         self._config.load()
         loop = asyncio.get_running_loop()
         try:

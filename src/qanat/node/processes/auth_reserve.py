@@ -17,14 +17,14 @@ from qanat.core.secret import SecretBits
 from qanat.core.topology import Network
 from qanat.node.statedir import StateDir
 
-# One key block spends 64 bytes and puts 64 back; what aborted blocks spend is lost. 16 KiB bear 256 of those.
-SLICE_SIZE_BYTES = 16 * 1024
-SLICE_COUNT = 64
+# A made key block spends 64 bytes and puts 64 back, so a slice lasts as long as its session does.
+SLICE_SIZE_BYTES = 4 * 1024
+SLICE_COUNT = 256
 
 
 class ReserveExhausted(SecretExhausted):
-    """The pre-shared secret of this link is used up: every start and every 256 aborted blocks take one of
-    its 64 slices. Stop the network, remove the `links` folders of both sites and start again: that stands
+    """The pre-shared secret of this link is used up: every start of a session takes one of
+    its 256 slices. Stop the network, remove the `links` folders of both sites and start again: that stands
     for bringing a new secret to both ends."""
 
 

@@ -1,0 +1,102 @@
+"""What a KME tells its host. Counts and names only: no event can hold a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qanat.core.alarms import Command
+from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDelivered:
+    """Keys left to an application; ``role`` is "master" or "slave"."""
+
+    role: str
+    caller: SaeId
+    partner: SaeId
+    count: int
+    size_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockStored:
+    block: BlockId
+    link: LinkId
+    size_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockRefused:
+    block: BlockId
+    link: LinkId | None
+    size_bits: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysQuarantined:
+    """Keys of the default size that will never be delivered; ``count`` rounds bits down to such keys."""
+
+    link: LinkId
+    since_ns: int
+    count: int
+    size_bits: int
+    piece_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayCompleted:
+    relay: BlockId
+    target: SiteId
+    size_bits: int
+    links: tuple[LinkId, ...]
+    duration_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayLost:
+    relay: BlockId
+    target: SiteId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayForwarded:
+    """This site saw a relayed key in clear and passed it on."""
+
+    relay: BlockId
+    origin: SiteId
+    target: SiteId
+    size_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerMisbehaved:
+    peer: SiteId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandApplied:
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandIgnored:
+    command: Command
+    reason: str
+
+
+KmeEvent = (
+    KeyDelivered
+    | BlockStored
+    | BlockRefused
+    | KeysQuarantined
+    | RelayCompleted
+    | RelayLost
+    | RelayForwarded
+    | PeerMisbehaved
+    | CommandApplied
+    | CommandIgnored
+)
