@@ -120,19 +120,11 @@ class Pair:
     def __init__(self, *, plan=None, seed=1, secret=None, peer_secret=None, entropy=None, options=None, **light):
         self.plan = plan or a_plan()
         self.light = light_of(self.plan, seed, **light)
-        options = options or {}
+        common = {"plan": self.plan, "entropy": entropy or SystemEntropy(), **(options or {})}
         secret = secret or hashlib.sha256(b"%d" % seed).digest() * 32
         self.pools = [AuthenticationPool(SecretBits(each)) for each in (secret, peer_secret or secret)]
-        entropy = entropy or SystemEntropy()
-        self.alice = Session(
-            role=Role.TRANSMITTER,
-            plan=self.plan,
-            pool=self.pools[0],
-            entropy=entropy,
-            transmitter=self.light,
-            **options,
-        )
-        self.bob = Session(role=Role.RECEIVER, plan=self.plan, pool=self.pools[1], entropy=entropy, **options)
+        self.alice = Session(role=Role.TRANSMITTER, pool=self.pools[0], transmitter=self.light, **common)
+        self.bob = Session(role=Role.RECEIVER, pool=self.pools[1], **common)
         self.happened = {self.alice: [], self.bob: []}
         self.now_ns = 0
         self.number = 0
