@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -203,7 +203,7 @@ def key_id_from_text(text: str) -> KeyId:
 _T = TypeVar("_T")
 
 
-def _typed(read: Any) -> Any:
+def _typed(read: Callable[[], _T]) -> _T:
     try:
         return read()
     except msgspec.ValidationError as error:
