@@ -1,0 +1,62 @@
+"""What the parts of one KME share. Each part changes memory and store together, after it checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
+from qanat.core.ports import Entropy
+from qanat.core.topology import Network
+from qanat.km.books import Books
+from qanat.km.channel import Channel
+from qanat.km.events import KmeEvent
+from qanat.km.links import Links
+from qanat.km.store import Store
+
+LOCAL = "local"
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """One KME's parts."""
+
+    site: SiteId
+    network: Network
+    store: Store
+    entropy: Entropy
+    books: Books
+    links: Links
+    channel: Channel
+    events: list[KmeEvent] = field(default_factory=list)
+
+    @property
+    def key_bytes(self) -> int:
+        """Of a key of the default size."""
+        return self.network.policy.key_size_bits // 8
+
+    def accounts_to(self, peer: SiteId) -> list[str]:
+        """Where keys for this KM pair may come from, best first."""
+        if peer == self.site:
+            return [LOCAL]
+        direct: list[str] = [link.id for link in self.network.links_between(self.site, peer)]
+        return [*direct, relay_account(peer)]
+
+    def is_pair(self, sae_here: SaeId, sae_there: SaeId, there: SiteId) -> bool:
+        """Both exist, at this site and at that one, and policy lets them share keys."""
+        saes = self.network.saes
+        return (
+            sae_here in saes
+            and sae_there in saes
+            and saes[sae_here].site == self.site
+            and saes[sae_there].site == there
+            and self.network.may_pair(sae_here, sae_there)
+        )
+
+    def link_of(self, parent: BlockId, peer: SiteId) -> LinkId | None:
+        """The link that made this block, if it joins this site and that peer."""
+        link = self.network.links.get(LinkId(parent.rsplit("/", 2)[0]))
+        return link.id if link is not None and set(link.sites) == {self.site, peer} else None
+
+
+def relay_account(peer: SiteId) -> str:
+    return f"relay/{peer}"

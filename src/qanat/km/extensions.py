@@ -1,0 +1,72 @@
+"""qanat's own names in ETSI 014's extension fields: what a key rests on, and what a master may insist on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from qanat.core.provenance import Origin, Provenance
+from qanat.km.documents import MANDATORY_UNKNOWN, MANDATORY_UNMET, KeyDeliveryError
+
+ROUTE_TYPE = "qanat_route_type"  # "direct", "relayed" or "local", or a list of them
+KEY_ORIGIN = "qanat_key_origin"  # "qkd", "hybrid", "pqc" or "local", or a list of them
+_ROUTE_TYPES = frozenset({"direct", "relayed", "local"})
+_ORIGINS = frozenset(Origin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """Which keys a master accepts."""
+
+    route_types: frozenset[str] = _ROUTE_TYPES
+    origins: frozenset[str] = _ORIGINS
+
+    def accept(self, provenance: Provenance) -> bool:
+        return provenance.route_type in self.route_types and provenance.origin in self.origins
+
+
+def wishes_from_mandatory(entries: Iterable[dict[str, Any]]) -> Wishes:
+    """Every entry must be understood and must be possible.
+
+    Raises:
+        KeyDeliveryError: 400 with the message of the standard.
+
+    Example:
+        >>> sorted(wishes_from_mandatory([{"qanat_route_type": "direct"}]).route_types)
+        ['direct']
+    """
+    route_types, origins = _ROUTE_TYPES, _ORIGINS
+    for entry in entries:
+        for name, value in entry.items():
+            if name == ROUTE_TYPE:
+                route_types &= _chosen(value, _ROUTE_TYPES)
+            elif name == KEY_ORIGIN:
+                origins &= _chosen(value, _ORIGINS)
+            else:
+                raise KeyDeliveryError(400, MANDATORY_UNKNOWN, [{"name": str(name)[:100]}])
+    if not route_types or not origins:
+        raise KeyDeliveryError(400, MANDATORY_UNMET)
+    return Wishes(route_types=route_types, origins=origins)
+
+
+def _chosen(value: object, known: frozenset[str]) -> frozenset[str]:
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str) for item in values) or not known.issuperset(values):
+        raise KeyDeliveryError(400, MANDATORY_UNMET)
+    return frozenset(values)
+
+
+def extension_from_provenance(provenance: Provenance) -> dict[str, Any]:
+    """The ``key_extension`` of one key."""
+    return {
+        "qanat_provenance": {
+            "origin": provenance.origin.value,
+            "route_type": provenance.route_type,
+            "links": list(provenance.links),
+            "trusted_nodes": list(provenance.trusted_nodes),
+            "algorithms": list(provenance.algorithms),
+            "epsilon_total": provenance.epsilon_total,
+            "simulated": provenance.simulated,
+        }
+    }

@@ -1,0 +1,236 @@
+"""The key store on SQLite: WAL, synchronous=FULL, one connection, bits sealed with AES-256-GCM.
+
+Each piece has a data key of its own, sealed under the key encryption key (KEK). Erasing a piece erases its
+data key. What stays readable in the file: names of pieces, sizes, key IDs and SAE ids; no key bit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from qanat.core.errors import EnvironmentProblem, LocalProtocolError
+from qanat.core.ids import BlockId, KeyId, SiteId
+from qanat.core.ports import Entropy
+from qanat.core.secret import SecretBits
+from qanat.crypto.at_rest import SealBroken, new_data_key, open_sealed, seal
+from qanat.km.store import GrantRecord, PieceRecord, Snapshot
+from qanat.node.store.lock import StoreLock
+from qanat.node.store.schema import PRAGMAS, SCHEMA, VERSION
+
+_records = msgspec.msgpack.Decoder(PieceRecord)
+_grants = msgspec.msgpack.Decoder(GrantRecord)
+
+
+class SqliteStore:
+    """``km.store.Store`` in one file. Use it from one thread at a time.
+
+    Args:
+        path: The database; made with mode 0600 if missing. ``path.lock`` lies beside it.
+        kek: 32 bytes that seal the data keys. It is never written to the file.
+        entropy: For data keys and nonces.
+
+    Raises:
+        EnvironmentProblem: locked by another process, another KEK, full disk, damaged file.
+    """
+
+    def __init__(self, path: Path, *, kek: bytes, entropy: Entropy) -> None:
+        self._path = path
+        self._kek = kek
+        self._entropy = entropy
+        self._is_open = False
+        self._lock = StoreLock(path)
+        try:
+            with self._told():
+                self._connect()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _connect(self) -> None:
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would make it 0644
+        self._db = apsw.Connection(str(self._path), statementcachesize=64)
+        try:
+            self._db.execute(PRAGMAS)
+            self._check_version()
+            self._check_kek()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check_version(self) -> None:
+        version = self._db.execute("PRAGMA user_version").get
+        if version == 0:
+            with self._db:
+                self._db.execute(SCHEMA)
+                self._db.execute(f"PRAGMA user_version={VERSION}")
+        elif version != VERSION:
+            raise EnvironmentProblem(
+                f"key store {self._path} has layout {version}, this program writes {VERSION}. Use the version of "
+                "qanat that made it, or move the file away: its keys are lost then."
+            )
+
+    def _check_kek(self) -> None:
+        """A store opened with another KEK is refused at once, not at the first key."""
+        probe = self._db.execute("SELECT value FROM meta WHERE name='kek'").get
+        if probe is None:
+            sealed = seal(self._kek, b"qanat", b"kek", self._entropy)
+            with self._db:
+                self._db.execute("INSERT INTO meta VALUES ('kek', ?)", (sealed,))
+            return
+        try:
+            open_sealed(self._kek, probe, b"kek")
+        except SealBroken:
+            raise EnvironmentProblem(
+                f"key store {self._path} is sealed under another key. Give this KME the key encryption key that it "
+                "had, or move the file away: its keys are lost then."
+            ) from None
+
+    def close(self) -> None:
+        """Write the log back into the file, so that nothing erased stays in it, and let go of the lock."""
+        with suppress(apsw.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(apsw.Error):
+            self._db.close()
+        self._lock.release()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """SQLite's errors as one sentence that says what to do."""
+        try:
+            yield
+        except apsw.FullError:
+            raise EnvironmentProblem(
+                f"the disk of key store {self._path} is full. Nothing was half written and no key left; free some "
+                "space, the KME goes on by itself."
+            ) from None
+        except (apsw.CorruptError, apsw.NotADBError):
+            raise EnvironmentProblem(
+                f"key store {self._path} is damaged. Do not restore an old copy: it would give keys out twice. Move "
+                "the file away and start again; new keys come from the links."
+            ) from None
+        except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.BusyError, OSError) as error:
+            raise EnvironmentProblem(
+                f"key store {self._path} cannot be used: {error}. Look at the disk and the rights of the folder."
+            ) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._is_open:
+            raise LocalProtocolError("a transaction is already open")
+        with self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._is_open = True
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            finally:
+                self._is_open = False
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        if not self._is_open:
+            raise LocalProtocolError("a write outside a transaction would not be durable")
+        with self._told():
+            self._db.execute(statement, values)
+
+    # --- reading
+
+    def load(self) -> Snapshot:
+        with self._told():
+            return self._snapshot()
+
+    def _snapshot(self) -> Snapshot:
+        rows = self._db.execute
+        snapshot = Snapshot(
+            pieces=[
+                (_records.decode(record), offset)
+                for record, offset in rows(
+                    "SELECT record, next FROM record JOIN progress USING (name) JOIN piece USING (name) "
+                    "ORDER BY piece.rowid"
+                )
+            ],
+            grants=[_grants.decode(record) for (record,) in rows("SELECT record FROM waiting_key")],
+            seen=[BlockId(name) for (name,) in rows("SELECT name FROM seen ORDER BY number")],
+            inbox={SiteId(peer): (stream, number) for peer, stream, number in rows("SELECT * FROM inbox")},
+            facts={(kind, name): value for kind, name, value in rows("SELECT * FROM fact")},
+        )
+        for peer, number, message in rows("SELECT * FROM outbox ORDER BY peer, number"):
+            snapshot.outbox.setdefault(SiteId(peer), {})[number] = message
+        return snapshot
+
+    def read_bits(self, piece: BlockId) -> SecretBits:
+        with self._told():
+            row = self._db.execute("SELECT data_key, bits FROM piece WHERE name=?", (piece,)).fetchone()
+        if row is None:
+            raise KeyError(piece)
+        name = piece.encode()
+        try:
+            data_key = open_sealed(self._kek, row[0], b"data key/" + name)
+            return SecretBits(open_sealed(data_key, row[1], b"bits/" + name))
+        except SealBroken:
+            raise EnvironmentProblem(
+                f"piece {piece} in key store {self._path} was changed on the disk. Move the file away and start "
+                "again; new keys come from the links."
+            ) from None
+
+    # --- writing
+
+    def put_piece(self, record: PieceRecord, bits: SecretBits) -> None:
+        name = record.piece.encode()
+        data_key = new_data_key(self._entropy)
+        sealed = seal(data_key, bits.reveal(), b"bits/" + name, self._entropy)  # to the disk, under its data key
+        wrapped = seal(self._kek, data_key, b"data key/" + name, self._entropy)
+        try:
+            self._write("INSERT INTO piece (name, data_key, bits) VALUES (?, ?, ?)", (record.piece, wrapped, sealed))
+        except apsw.ConstraintError:
+            raise LocalProtocolError(f"piece {record.piece} is stored already") from None
+        self._write("INSERT INTO record VALUES (?, ?)", (record.piece, msgspec.msgpack.encode(record)))
+        self._write("INSERT INTO progress VALUES (?, 0)", (record.piece,))
+
+    def update_piece(self, record: PieceRecord) -> None:
+        self._write("UPDATE record SET record=? WHERE name=?", (msgspec.msgpack.encode(record), record.piece))
+
+    def set_offset(self, piece: BlockId, offset: int) -> None:
+        self._write("UPDATE progress SET next=? WHERE name=?", (offset, piece))
+
+    def delete_piece(self, piece: BlockId) -> None:
+        for table in ("piece", "record", "progress"):
+            self._write(f"DELETE FROM {table} WHERE name=?", (piece,))  # noqa: S608 - table names are ours
+
+    def put_grant(self, grant: GrantRecord) -> None:
+        values = (grant.key_id.bytes, msgspec.msgpack.encode(grant))
+        self._write("INSERT OR REPLACE INTO waiting_key VALUES (?, ?)", values)
+
+    def delete_grant(self, key_id: KeyId) -> None:
+        self._write("DELETE FROM waiting_key WHERE key_id=?", (key_id.bytes,))
+
+    def put_seen(self, parent: BlockId) -> None:
+        self._write("INSERT OR IGNORE INTO seen (name) VALUES (?)", (parent,))
+
+    def delete_seen(self, parent: BlockId) -> None:
+        self._write("DELETE FROM seen WHERE name=?", (parent,))
+
+    def put_message(self, peer: SiteId, number: int, message: bytes) -> None:
+        self._write("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)", (peer, number, message))
+
+    def delete_messages(self, peer: SiteId, up_to: int) -> None:
+        self._write("DELETE FROM outbox WHERE peer=? AND number<=?", (peer, up_to))
+
+    def put_inbox(self, peer: SiteId, stream: bytes, number: int) -> None:
+        self._write("INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (peer, stream, number))
+
+    def put_fact(self, kind: str, name: str, value: bytes | None) -> None:
+        if value is None:
+            self._write("DELETE FROM fact WHERE kind=? AND name=?", (kind, name))
+        else:
+            self._write("INSERT OR REPLACE INTO fact VALUES (?, ?, ?)", (kind, name, value))
