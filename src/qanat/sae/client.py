@@ -86,12 +86,10 @@ class KeyDeliveryClient:
         Raises:
             KmeNotTrusted: the certificate names no KME.
         """
-        names = self._connection.peer_certificate().get("subjectAltName", ())
-        prefix = "urn:qanat:kme:"
-        found = [value for kind, value in names if kind == "URI" and value.startswith(prefix)]  # type: ignore[attr-defined]
-        if len(found) != 1:
+        found = self._connection.kme_id()
+        if found is None:
             raise KmeNotTrusted(f"The certificate of {self._connection.address} names no KME.")
-        return str(found[0]).removeprefix(prefix)
+        return found
 
     def status(self, slave: SaeId) -> KmeStatus:
         """How many keys wait for this pair, and the KME's limits.
@@ -173,12 +171,11 @@ def _address(base_url: str | None, host: str | None, port: int | None) -> tuple[
         return host, port or DEFAULT_PORT
     try:
         parts = urlsplit(base_url)
-        found = (parts.hostname, parts.port or DEFAULT_PORT)
-    except ValueError:
-        found = (None, 0)
-    if parts.scheme != "https" or found[0] is None or parts.path.strip("/"):
-        raise MisuseError(f"{base_url!r} is not the address of a KME; write https://host:port")
-    return found[0], found[1]
+        if parts.scheme == "https" and parts.hostname and not parts.path.strip("/"):
+            return parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:  # a port that is none, a bracket that is not closed
+        pass
+    raise MisuseError(f"{base_url!r} is not the address of a KME; write https://host:port")
 
 
 def _sae_id_in(certfile: Path) -> SaeId:

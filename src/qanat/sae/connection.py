@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from qanat.core.errors import QanatError
 from qanat.sae.errors import (
@@ -26,6 +26,7 @@ from qanat.sae.errors import (
     OurCertificateRefused,
 )
 
+URN, URN_KME = "urn:qanat:", "urn:qanat:kme:"
 ANSWER_BYTES_MAX = 16 * 2**20
 # OpenSSL's X509_V_ERR codes, in words.
 _UNTRUSTED = {
@@ -80,12 +81,11 @@ class KmeConnection:
                 raise
             return self._exchange(verb, path, body)
 
-    def peer_certificate(self) -> Mapping[str, object]:
-        """The KME's verified certificate as ``ssl.getpeercert`` gives it; connects if need be."""
-        if not self._is_usable():
-            self._open()
-        assert self._http is not None
-        return self._http.sock.getpeercert() or {}
+    def kme_id(self) -> str | None:
+        """Who the KME is by its verified certificate; connects if need be. None: not one of qanat's."""
+        link = self._http if self._is_usable() and self._http is not None else self._open()
+        names = [name for name in _names(link.sock.getpeercert()) if name.startswith(URN_KME)]
+        return names[0].removeprefix(URN_KME) if len(names) == 1 else None
 
     def close(self) -> None:
         if self._http is not None:
@@ -111,6 +111,10 @@ class KmeConnection:
             self._tell_failed_start(error)
         assert made.sock is not None
         made.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        names = _names(made.sock.getpeercert())
+        if any(name.startswith(URN) and not name.startswith(URN_KME) for name in names):
+            made.close()
+            raise KmeNotTrusted(f"The certificate of {self.address} is {', '.join(names)}, which names no KME.")
         self._http = made
         return made
 
@@ -178,6 +182,11 @@ class KmeConnection:
         if "CERTIFICATE" in reason or "DECRYPT" in reason:
             raise OurCertificateRefused(f"{self.address} refuses our certificate ({reason}).") from None
         raise KmeUnreachable(f"{self.address} refuses the TLS connection ({reason}).") from None
+
+
+def _names(certificate: Mapping[str, Any] | None) -> list[str]:
+    """The URIs that a certificate carries."""
+    return [value for kind, value in (certificate or {}).get("subjectAltName", ()) if kind == "URI"]
 
 
 def client_context(
