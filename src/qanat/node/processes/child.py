@@ -62,10 +62,20 @@ def run(main: Main) -> int:
     config = read_config()
     try:
         asyncio.run(_run(main, config))
-    except QanatError as error:
-        logging.error("%s", error)  # noqa: TRY400 - the sentence is for people; no traceback
-        return error.exit_code
-    except Exception:
-        logging.exception("%s stopped by an error of ours", config.process)
-        return 1
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            logging.exception("%s stopped by an error of ours", config.process)
+            return 1
+        logging.error("%s", " ".join(str(told).split()))  # noqa: TRY400 - one line; the supervisor repeats it
+        return told.exit_code
     return 0
+
+
+def _told(error: BaseException) -> QanatError | None:
+    """The error that has a sentence for people, if this is one or a group with one in it."""
+    if isinstance(error, QanatError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := _told(inner)) is not None), None)
+    return None

@@ -111,7 +111,8 @@ class Hub:
                 self.loop.on_block(block)
             case StoreStatus(site=site, report=store):
                 self.view.stores[site] = store
-                self.loop.on_stores([SimpleNamespace(site=site, link_bits=store.get("link_bits", {}))])
+                held = {item["link"]: item["held_bits"] for item in store["links"]}
+                self.loop.on_stores([SimpleNamespace(site=site, link_bits=held)])
             case Note(kind=kind, text=text):
                 self.journal.write(kind, text)
             case AdminRequest():

@@ -12,6 +12,7 @@ import msgspec
 
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId, SiteId
+from qanat.core.records import KeyBlock
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.km.kme import Kme
 from qanat.node.api.app import create_app
@@ -32,6 +33,7 @@ from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.link_end import SystemEntropy
 from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, WriterThread
 from qanat.node.statedir import StateDir
 from qanat.node.store.sqlite import SqliteStore
@@ -50,6 +52,7 @@ class SiteKme:
         self._config, self._site, self._hub = config, site, hub
         self._state = StateDir(config.state)
         self._credentials = kme_credentials(self._state, site)
+        self._told = Telling()
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
         self.thread = WriterThread(
@@ -57,7 +60,8 @@ class SiteKme:
         )
 
     def _store(self) -> SqliteStore:
-        return SqliteStore(self._state.store(self._site), kek=read_kek(self._state, self._site))
+        kek = read_kek(self._state, self._site)
+        return SqliteStore(self._state.store(self._site), kek=kek, entropy=SystemEntropy())
 
     def _engine(self, store: Any) -> Kme:
         return Kme(
@@ -72,7 +76,7 @@ class SiteKme:
         for peer, frame in outcome.frames:
             self._lines[peer].send(frame)
         for event in outcome.events:
-            self._hub.send(Note("delivery", f"{self._site}: {event}"))
+            self._told.note(event)
 
     # The gateway of the ETSI 014 interface.
     async def status(self, caller: SaeId, slave: SaeId) -> Status:
@@ -100,11 +104,14 @@ class SiteKme:
                 continue
             block = key_block_from_message(message)
             try:
-                await self.thread.call(lambda kme, now_ns, block=block: kme.add_block(block, now_ns))
+                await self._add(block)
             except QanatError as error:
                 self._hub.send(Note("note", f"{self._site}: {error}"))
             write_frame(writer, KQ1.encode(KeyBlockStored(message.block)))
             await writer.drain()
+
+    async def _add(self, block: KeyBlock) -> None:
+        await self.thread.call(lambda kme, now_ns: kme.add_block(block, now_ns))
 
     def _from_peer(self, peer: SiteId, frame: bytes) -> None:
         task = asyncio.ensure_future(self.thread.call(lambda kme, now_ns: kme.receive(peer, frame, now_ns)))
@@ -117,6 +124,8 @@ class SiteKme:
         while True:
             report = await self.thread.call(lambda kme, now_ns: kme.report(now_ns))
             self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True)))
+            for kind, text in self._told.drain():
+                self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def run(self, started: asyncio.Event) -> None:

@@ -133,12 +133,17 @@ class NetworkView:
         }
 
     def _buffer_bits(self, site: SiteId, link: LinkId) -> int:
-        return int(self.stores.get(site, {}).get("link_bits", {}).get(link, 0))
+        held = {item["link"]: item["held_bits"] for item in self.stores.get(site, {}).get("links", ())}
+        return int(held.get(link, 0))
+
+    def _stored_keys(self, source: SiteId, target: SiteId) -> int:
+        stored = {item["peer"]: item["stored_keys"] for item in self.stores.get(source, {}).get("pairs", ())}
+        return int(stored.get(target, 0))
 
     def _pairs(self) -> list[dict[str, Any]]:
         rows = []
         for (source, target), route in sorted(self._loop.controller.routes.items()):
-            stored = self.stores.get(source, {}).get("stored_keys", {}).get(target, 0)
+            stored = self._stored_keys(source, target)
             state = "no_route" if not route.links else "served" if stored else "filling"
             rows.append(
                 {
@@ -153,7 +158,16 @@ class NetworkView:
         return rows
 
     def _totals(self) -> dict[str, int]:
-        def total(name: str) -> int:
-            return sum(int(store.get("totals", {}).get(name, 0)) for store in self.stores.values())
+        """From the KMEs' ledgers. A key is delivered twice: to its master and to its slave."""
+        accounts = [account for store in self.stores.values() for account in store["accounts"]]
+        key_size_bits = self.network.policy.key_size_bits
 
-        return {name: total(name) for name in ("keys_delivered", "keys_relayed", "bits_quarantined", "burned")}
+        def total(name: str, prefix: str = "") -> int:
+            return sum(int(account[name]) for account in accounts if str(account["account"]).startswith(prefix))
+
+        return {
+            "keys_delivered": total("delivered_bits") // key_size_bits,
+            "keys_relayed": total("made_bits", "relay/") // (2 * key_size_bits),  # both ends book it
+            "bits_quarantined": total("quarantined_bits"),
+            "burned": sum(int(store["burned_total"]) for store in self.stores.values()),
+        }
