@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qanat.core.ids import KeyId, SaeId
+from qanat.core.ids import KeyId, LinkId, SaeId
+from qanat.core.provenance import Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.crypto.pki import issue, make_ca
 from qanat.km.documents import (
@@ -27,20 +28,15 @@ from qanat.km.documents import (
     KeyRequest,
     Status,
 )
+from qanat.km.extensions import extension_from_provenance
 from qanat.node.api.app import create_app
 from qanat.node.api.server import HttpsServer, loop_factory, serve
 
 ResultT = TypeVar("ResultT")
 MAX_KEYS, MIN_BITS, MAX_BITS, STOCK = 16, 64, 1024, 400
-EXTENSION = {
-    "qanat_key_origin": "qkd",
-    "qanat_route_type": "direct",
-    "qanat_links": ["a-b"],
-    "qanat_trusted_nodes": [],
-    "qanat_algorithms": [],
-    "qanat_epsilon_total": 1e-9,
-    "qanat_simulated": True,
-}
+EXTENSION = extension_from_provenance(
+    Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-9, simulated=True)
+)
 
 
 @dataclass
@@ -68,6 +64,10 @@ class MemoryKme:
         self.delay_s = 0.0
         self.broken: Exception | None = None
         self.calls = 0
+        self.burned = 0
+
+    def count_burned(self, count: int) -> None:
+        self.burned += count
 
     async def status(self, caller: SaeId, slave: SaeId) -> Status:
         await self._enter(caller, slave)
@@ -220,7 +220,13 @@ class TwoKmes:
         self.thread = LoopThread(factory or loop_factory())
         self.servers = {
             name: serve(
-                create_app(kme, kme_id=name, calls_per_s=calls_per_s, answer_timeout_s=answer_timeout_s),
+                create_app(
+                    kme,
+                    kme_id=name,
+                    calls_per_s=calls_per_s,
+                    answer_timeout_s=answer_timeout_s,
+                    on_burned=kme.count_burned,
+                ),
                 host="127.0.0.1",
                 port=0,
                 certfile=self.kme_files[name].cert,

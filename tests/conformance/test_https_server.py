@@ -185,6 +185,19 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_takes_no_key(two: TwoKme
     assert two.pool.stock == STOCK
 
 
+def test_keys_whose_caller_has_hung_up_are_counted_as_burned(two: TwoKmes) -> None:
+    two.kmes["a"].delay_s, before = 0.2, two.kmes["a"].burned
+    with tls(two) as sock:
+        sock.sendall(STATUS.replace(b"status", b"enc_keys?number=3"))
+        time.sleep(0.05)
+    for _ in range(100):
+        if two.kmes["a"].burned > before:
+            break
+        time.sleep(0.02)
+    assert two.kmes["a"].burned == before + 3
+    assert two.pool.stock == STOCK - 3
+
+
 def test_a_client_that_offers_no_tls_gets_nothing(two: TwoKmes) -> None:
     with socket.create_connection(("127.0.0.1", two.servers["a"].port), 5) as sock:
         sock.sendall(STATUS)

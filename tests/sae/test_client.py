@@ -259,6 +259,14 @@ def test_a_kme_that_does_not_answer_in_time_is_told_apart_from_one_that_refuses(
 
 UUID = str(uuid.uuid4())
 GOOD = {"key_ID": UUID, "key": "AAAA"}
+LABEL = {
+    "qanat_key_origin": "qkd",
+    "qanat_links": ["a-b"],
+    "qanat_trusted_nodes": [],
+    "qanat_algorithms": [],
+    "qanat_epsilon_total": 1e-9,
+    "qanat_simulated": False,
+}
 LIES: list[Any] = [
     b"",
     b"<html>",
@@ -276,8 +284,11 @@ LIES: list[Any] = [
     {"keys": [GOOD | {"key": "AA AA"}]},
     {"keys": [GOOD | {"key": 1}]},
     {"keys": [GOOD | {"key_extension": "x"}]},
-    {"keys": [GOOD | {"key_extension": {"qanat_key_origin": "magic"}}]},
-    {"keys": [GOOD | {"key_extension": {"qanat_key_origin": "qkd", "qanat_links": "a-b"}}]},
+    {"keys": [GOOD | {"key_extension": LABEL | {"qanat_key_origin": "magic"}}]},
+    {"keys": [GOOD | {"key_extension": LABEL | {"qanat_links": "a-b"}}]},
+    {"keys": [GOOD | {"key_extension": LABEL | {"qanat_simulated": "no"}}]},
+    {"keys": [GOOD | {"key_extension": LABEL | {"qanat_epsilon_total": 2}}]},
+    {"keys": [GOOD | {"key_extension": {"qanat_key_origin": "qkd"}}]},
 ]
 
 

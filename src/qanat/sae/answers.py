@@ -184,7 +184,7 @@ def _optional_object(table: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def _names(table: dict[str, Any], name: str) -> list[str]:
-    value = table.get(name, [])
+    value = table[name]
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise TypeError(name)
     return value

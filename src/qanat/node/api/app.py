@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.applications import Starlette
@@ -20,7 +20,7 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.node.api.limits import CallLimit
-from qanat.node.api.request import Refused, body_of, caller_of, query_of, target_of, whole_number
+from qanat.node.api.request import Refused, body_of, caller_of, is_gone, query_of, target_of, whole_number
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -50,6 +50,7 @@ def create_app(
     kme_id: str,
     calls_per_s: float | None = None,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    on_burned: Callable[[int], None] | None = None,
 ) -> Starlette:
     """The key delivery interface of one KME.
 
@@ -57,22 +58,32 @@ def create_app(
         kme_id: Named in logs; the documents carry the gateway's own.
         calls_per_s: Per SAE, with as many at once; None sets no limit.
         answer_timeout_s: After it the caller gets 503. Keys that the gateway then still takes are burned.
+        on_burned: Called with the number of keys whose caller had hung up when they were ready. 014 has no
+            acknowledgement, so this counts the losses that can be seen, not all.
     """
     limit = None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)
     app = Starlette()
     # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
     # Starlette's and would be answered in plain text.
     app.router.redirect_slashes = False
-    app.router.default = KeyDelivery(gateway, kme_id, limit, answer_timeout_s)
+    app.router.default = KeyDelivery(gateway, kme_id, limit, answer_timeout_s, on_burned)
     return app
 
 
 class KeyDelivery:
     """The one endpoint. It never raises: whatever happens, the caller gets JSON."""
 
-    def __init__(self, gateway: KeyGateway, kme_id: str, limit: CallLimit | None, answer_timeout_s: float) -> None:
+    def __init__(
+        self,
+        gateway: KeyGateway,
+        kme_id: str,
+        limit: CallLimit | None,
+        answer_timeout_s: float,
+        on_burned: Callable[[int], None] | None,
+    ) -> None:
         self._gateway, self._kme_id = gateway, kme_id
         self._limit, self._answer_timeout_s = limit, answer_timeout_s
+        self._on_burned = on_burned
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,6 +124,10 @@ class KeyDelivery:
             else:
                 container = await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
         try:
+            if is_gone(scope):
+                _log.warning("KME %s: %d keys burned, %s had hung up", self._kme_id, len(container.keys), caller)
+                if self._on_burned is not None:
+                    self._on_burned(len(container.keys))
             return _json(200, documents.encode(container))
         finally:
             container.wipe()

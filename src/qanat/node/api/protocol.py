@@ -70,7 +70,10 @@ class IdentifyingProtocol(HttpToolsProtocol):
         super().on_message_begin()
         # "The KME shall authenticate each request" (014, 5.1): a connection may outlive its certificate.
         peer = self._peer if time.time() < self._peer.until_s else NOBODY
-        self.scope["extensions"] = {"tls": {"role": peer.role, "name": peer.name}}
+        self.scope["extensions"] = {
+            "tls": {"role": peer.role, "name": peer.name},
+            "qanat.connection": {"is_gone": self.transport.is_closing},
+        }
         self._head_bytes, self._is_in_head = 0, True
         self._start_timer()
 

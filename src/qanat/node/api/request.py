@@ -47,6 +47,12 @@ def caller_of(scope: Scope) -> SaeId:
     return SaeId(name)
 
 
+def is_gone(scope: Scope) -> bool:
+    """Has the caller hung up? False where the server does not say."""
+    connection = scope.get("extensions", {}).get("qanat.connection")
+    return bool(connection is not None and connection["is_gone"]())
+
+
 def target_of(scope: Scope) -> tuple[SaeId, str]:
     """The SAE in the path and the method, taken from the path as it was sent.
 
