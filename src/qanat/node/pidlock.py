@@ -43,7 +43,7 @@ class PidLock:
             os.close(fd)
             raise EnvironmentProblem(
                 f"A network is already running from {self.path.parent}"
-                f"{f' (process {pid})' if pid else ''}. Stop it with `qanat down` or Ctrl-C in its window, or "
+                f"{f' (process {pid})' if pid else ''}. Stop it with Ctrl-C in its window or `kill`, or "
                 "give this one another state directory with QANAT_STATE.",
                 pid=pid,
             )

@@ -37,7 +37,7 @@ class KeysNotFound(QanatError):
 
 
 class RequestRefused(QanatError):
-    """The KME cannot do what was asked. `get_status` shows its limits (key sizes, keys per request)."""
+    """The KME cannot do what was asked. Its status shows the limits (key sizes, keys per request)."""
 
 
 class AnswerLost(QanatError):
