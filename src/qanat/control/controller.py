@@ -191,14 +191,18 @@ class Controller:
         )
 
     def _quarantine(self, alarm: Alarm, now_ns: int) -> list[Command]:
-        """Keys made since the change, at every site. A warning condemns nothing, nor does a later alarm
-        that reaches less far back."""
+        """Keys made since the change, less the policy's margin, at every site. A warning condemns nothing,
+        nor does a later alarm that reaches less far back."""
         view = self._views[alarm.link]
         earliest = view.quarantined_since_ns
-        if alarm.severity != "critical" or (earliest is not None and earliest <= alarm.since_ns):
+        since_ns = max(0, alarm.since_ns - round(self._network.policy.suspect_margin_s * NS_PER_S))
+        if alarm.severity != "critical" or (earliest is not None and earliest <= since_ns):
             return []
-        view.quarantined_since_ns = alarm.since_ns
-        return [self._orders.quarantine(site, alarm, now_ns=now_ns) for site in sorted(self._network.sites)]
+        view.quarantined_since_ns = since_ns
+        return [
+            self._orders.quarantine(site, alarm, since_ns=since_ns, now_ns=now_ns)
+            for site in sorted(self._network.sites)
+        ]
 
     def _take_reports(self, reports: Iterable[LinkReport | BlockReport]) -> tuple[list[LinkId], list[str]]:
         """Returns the links to resume, and reasons to plan again."""

@@ -44,8 +44,8 @@ class Orders:
             since_ns=from_ns,
         )
 
-    def quarantine(self, site: SiteId, alarm: Alarm, *, now_ns: int) -> Command:
-        """Everything that rests on the alarm's link since its ``since_ns``."""
+    def quarantine(self, site: SiteId, alarm: Alarm, *, since_ns: int, now_ns: int) -> Command:
+        """Everything that rests on the alarm's link since that moment of link time."""
         command = Command(
             revision=self._number(),
             site=site,
@@ -54,7 +54,7 @@ class Orders:
             at_ns=now_ns,
             alarm=alarm.number,
             link=alarm.link,
-            since_ns=alarm.since_ns,
+            since_ns=since_ns,
         )
         self._remember(command, alarm.link)
         return command

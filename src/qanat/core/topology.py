@@ -98,6 +98,8 @@ class Policy:
         buffer_keys: Keys of that size that every KM pair keeps in store for each direction.
         store_bits_max: A KME refuses blocks of a link beyond this.
         false_alarm_interval_s: Mean time between false alarms of one link's monitors, in link time.
+        suspect_margin_s: Link time before the estimated start of an attack whose keys are suspected too: it
+            may have begun below what a monitor can see.
         requalify_s: Link time of good blocks before a link that was alarmed serves again.
         max_trusted_nodes: Longest relay, in nodes between the ends.
     """
@@ -106,6 +108,7 @@ class Policy:
     buffer_keys: int = 128
     store_bits_max: int = 16_000_000
     false_alarm_interval_s: float = 2_592_000.0  # 30 days
+    suspect_margin_s: float = 2.0
     requalify_s: float = 1.0
     max_trusted_nodes: int = 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -64,6 +65,25 @@ async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     """All frames until the peer closes."""
     while (frame := await read_frame(reader)) is not None:
         yield frame
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def served(handler: Handler) -> Handler:
+    """A server's handler that ends quietly when its peer goes or talks nonsense, and always closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(reader, writer)
+        except (OSError, RemoteProtocolError) as error:
+            logging.info("a connection ended: %s", " ".join(str(error).split()))
+        except asyncio.CancelledError:
+            pass  # the process is ending
+        finally:
+            await close(writer)
+
+    return serve
 
 
 async def close(writer: asyncio.StreamWriter) -> None:

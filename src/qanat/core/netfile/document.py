@@ -83,6 +83,7 @@ class PolicyDocument(Document):
     buffer_keys: int = Field(default=_LIMITS.buffer_keys, ge=1, le=1_000_000)
     store_bits_max: int = Field(default=_LIMITS.store_bits_max, ge=100_000, le=10**12)
     false_alarm_interval_s: float = Field(default=_LIMITS.false_alarm_interval_s, ge=60, le=1e10)
+    suspect_margin_s: float = Field(default=_LIMITS.suspect_margin_s, ge=0, le=1e7)
     requalify_s: float = Field(default=_LIMITS.requalify_s, gt=0, le=1e7)
     max_trusted_nodes: int = Field(default=_LIMITS.max_trusted_nodes, ge=0, le=64)
 

@@ -18,7 +18,7 @@ from qanat.core.records import DetectionBlock
 from qanat.node.messages import GLASS, AttackOn, BlockWanted, Detections, HubMessage
 from qanat.node.processes.config import ChildConfig, glass_socket, hub_socket
 from qanat.node.processes.hub_client import HubClient
-from qanat.node.wire import frames, write_frame
+from qanat.node.wire import frames, served, write_frame
 from qanat.physics.attack import Attack, attack_from_name
 from qanat.sim.module import SimulatedGlass
 
@@ -74,7 +74,7 @@ async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
                 await writer.drain()
 
     hub = HubClient(config.sockets[hub_socket()], process="glass", on_message=on_message)
-    server = await asyncio.start_unix_server(serve, config.sockets[glass_socket()])
+    server = await asyncio.start_unix_server(served(serve), config.sockets[glass_socket()])
     say_ready()
     async with server, asyncio.TaskGroup() as group:
         group.create_task(hub.run())

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from qanat.core.alarms import Command
-from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import SiteId
 from qanat.node.dashboard.app import create_dashboard
 from qanat.node.messages import (
@@ -34,7 +33,7 @@ from qanat.node.processes.loop import Journal, Loop
 from qanat.node.processes.page import PageServer
 from qanat.node.processes.view import NetworkView
 from qanat.node.statedir import StateDir
-from qanat.node.wire import close, frames, write_frame
+from qanat.node.wire import frames, served, write_frame
 
 TICK_S = 0.25
 PAGE_INTERVAL_S = 1.0
@@ -74,12 +73,9 @@ class Hub:
                     self._joined(message, writer)
                 else:
                     self._handle(message, writer)
-        except RemoteProtocolError as error:
-            logging.warning("%s", error)
         finally:
             if hello is not None:
                 self._left(hello, writer)
-            await close(writer)
 
     def _joined(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.journal.write("note", f"{hello.process} is up (process {hello.pid})")
@@ -145,7 +141,7 @@ class Hub:
 async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
     hub = Hub(config)
     hub.loop.begin()
-    server = await asyncio.start_unix_server(hub.serve, config.sockets[hub_socket()])
+    server = await asyncio.start_unix_server(served(hub.serve), config.sockets[hub_socket()])
     page = PageServer(create_dashboard(hub), port=config.ports.dashboard)
     await page.start()
     try:

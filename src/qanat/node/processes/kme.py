@@ -37,7 +37,7 @@ from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, WriterThread
 from qanat.node.statedir import StateDir
 from qanat.node.store.sqlite import SqliteStore
-from qanat.node.wire import frames, write_frame
+from qanat.node.wire import frames, served, write_frame
 
 REPORT_INTERVAL_S = 0.5
 # A slave may ask before the master's grant has crossed the network: wait for it this long, looking this often.
@@ -61,7 +61,7 @@ class SiteKme:
 
     def _store(self) -> SqliteStore:
         kek = read_kek(self._state, self._site)
-        return SqliteStore(self._state.store(self._site), kek=kek, entropy=SystemEntropy())
+        return SqliteStore(self._state.store(self._site), kek=kek.reveal(), entropy=SystemEntropy())
 
     def _engine(self, store: Any) -> Kme:
         return Kme(
@@ -95,6 +95,11 @@ class SiteKme:
                     raise
             patience -= 1
             await asyncio.sleep(GRANT_LOOK_S)
+
+    def _burned(self, count: int) -> None:
+        """Keys made durable as delivered whose caller was gone when they were ready: counted, never reused."""
+        task = asyncio.ensure_future(self.thread.call(lambda kme, _now_ns: kme.burned(count)))
+        task.add_done_callback(_look_away)
 
     async def _take_blocks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Kq-1: answer a block only after it is durable, or refused for good."""
@@ -133,7 +138,7 @@ class SiteKme:
         await self.thread.start()
         ports = self._config.ports
         api = serve(
-            create_app(self, kme_id=f"kme-{self._site}"),
+            create_app(self, kme_id=f"kme-{self._site}", on_burned=self._burned),
             host="127.0.0.1",
             port=ports.key_delivery[self._site],
             certfile=self._credentials.certfile,
@@ -142,7 +147,9 @@ class SiteKme:
         )
         await api.start()
         peers = await listen(ports.peers[self._site], self._credentials, self._from_peer)
-        modules = await asyncio.start_unix_server(self._take_blocks, self._config.sockets[kq1_socket(self._site)])
+        modules = await asyncio.start_unix_server(
+            served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
+        )
         started.set()
         try:
             async with peers, modules, asyncio.TaskGroup() as group:

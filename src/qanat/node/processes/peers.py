@@ -11,7 +11,7 @@ from qanat.core.ids import SiteId
 from qanat.crypto.identity import identity_from_der
 from qanat.node.api.server import server_context
 from qanat.node.pki import Credentials
-from qanat.node.wire import close, frames, keep_connected, write_frame
+from qanat.node.wire import close, frames, keep_connected, served, write_frame
 
 QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
 
@@ -85,14 +85,11 @@ async def listen(port: int, credentials: Credentials, receive: Receive) -> async
     """Accept frames of other KMEs; the sender is who its certificate says."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            peer = _peer_site(writer)
-            if peer is not None:
-                async for frame in frames(reader):
-                    receive(peer, frame)
-        finally:
-            await close(writer)
+        peer = _peer_site(writer)
+        if peer is not None:
+            async for frame in frames(reader):
+                receive(peer, frame)
 
     return await asyncio.start_server(
-        serve, "127.0.0.1", port, ssl=_server_context(credentials), ssl_handshake_timeout=5
+        served(serve), "127.0.0.1", port, ssl=_server_context(credentials), ssl_handshake_timeout=5
     )

@@ -15,7 +15,7 @@ from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.key_outlet import KeyOutlet
 from qanat.node.processes.link_end import CLASSICAL, Frame, LinkEnd, Open, Opened
 from qanat.node.statedir import StateDir
-from qanat.node.wire import frames, write_frame
+from qanat.node.wire import frames, served, write_frame
 from qanat.sim.module import SimulatedTransmitter
 
 TICK_S = 0.02
@@ -70,7 +70,7 @@ async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
                 end.receive(message)
             await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", config.ports.classical)
+    server = await asyncio.start_server(served(serve), "127.0.0.1", config.ports.classical)
     say_ready()
     async with server, asyncio.TaskGroup() as group:
         group.create_task(hub.run())

@@ -124,6 +124,7 @@ class NetworkView:
             "sifted_bps": view.sifted_bps,
             "secret_bps": view.secret_bps,
             "buffer_bits": min(self._buffer_bits(site, link.id) for site in link.sites),
+            "quarantined_bits": {site: self._quarantined_bits(site, link.id) for site in link.sites},
             "blocks_made": view.made_count,
             "blocks_aborted": view.aborted_count,
             "last_block": block_summary(made[-1] if made else None),
@@ -135,6 +136,10 @@ class NetworkView:
     def _buffer_bits(self, site: SiteId, link: LinkId) -> int:
         held = {item["link"]: item["held_bits"] for item in self.stores.get(site, {}).get("links", ())}
         return int(held.get(link, 0))
+
+    def _quarantined_bits(self, site: SiteId, link: LinkId) -> int:
+        accounts = self.stores.get(site, {}).get("accounts", ())
+        return sum(int(item["quarantined_bits"]) for item in accounts if item["account"] == link)
 
     def _stored_keys(self, source: SiteId, target: SiteId) -> int:
         stored = {item["peer"]: item["stored_keys"] for item in self.stores.get(source, {}).get("pairs", ())}
