@@ -117,13 +117,15 @@ def light_of(plan, seed, **light):
 class Pair:
     """Both ends of a link and what happened at each."""
 
-    def __init__(self, *, plan=None, seed=1, secret=None, peer_secret=None, entropy=None, options=None, **light):
+    def __init__(
+        self, *, plan=None, seed=1, secret=None, peer_secret=None, entropy=None, options=None, transmitter=None, **light
+    ):
         self.plan = plan or a_plan()
         self.light = light_of(self.plan, seed, **light)
         common = {"plan": self.plan, "entropy": entropy or SystemEntropy(), **(options or {})}
         secret = secret or hashlib.sha256(b"%d" % seed).digest() * 32
         self.pools = [AuthenticationPool(SecretBits(each)) for each in (secret, peer_secret or secret)]
-        self.alice = Session(role=Role.TRANSMITTER, pool=self.pools[0], transmitter=self.light, **common)
+        self.alice = Session(role=Role.TRANSMITTER, pool=self.pools[0], transmitter=transmitter or self.light, **common)
         self.bob = Session(role=Role.RECEIVER, pool=self.pools[1], **common)
         self.happened = {self.alice: [], self.bob: []}
         self.now_ns = 0

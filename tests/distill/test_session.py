@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.distill.pairing import BadWire, Pair, SystemEntropy, a_plan, digest, drop, transfer
+from tests.distill.pairing import LINK, BadWire, Pair, SystemEntropy, a_plan, digest, drop, transfer
 
 from qanat.core.errors import LocalProtocolError
 from qanat.core.provenance import Origin
 from qanat.core.records import Role
+from qanat.core.topology import Fibre, Link
 from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.distill.cascade.reconciler import Reconciler
 from qanat.distill.session import Session
+from qanat.sim.module import SimulatedGlass, SimulatedTransmitter
 
 FULL = 6  # pulse blocks that fill a key block of ``a_plan``
 
@@ -345,3 +347,28 @@ def test_nothing_that_is_reported_shows_a_secret():
     secret = key.bits.reveal()
     assert secret.hex()[:24] not in shown
     assert repr(secret[:8])[2:-1] not in shown
+
+
+def test_the_real_datasheets_light_becomes_key():
+    """The photon room's own glass and transmitter in place of this room's emulator."""
+    ids = {"id": LINK, "transmitter_site": "north", "receiver_site": "south", "fibre": "fibre"}
+    link = Link(
+        **ids, protocol="decoy-bb84", transmitter="decoy-1ghz", receiver="ingaas-gated", clock_hz=1e9,
+        block_sifted_bits=100_000, pulse_block_ns=50_000_000, epsilon_sec=1e-9, epsilon_cor=1e-12,
+    )  # fmt: skip
+    fibre = Fibre(id="fibre", ends=("north", "south"), length_km=10.0, attenuation_db_per_km=0.2)
+    glass = SimulatedGlass(link=link, fibre=fibre, key=b"a simulation key", stream_seed=b"another stream")
+    transmitter = SimulatedTransmitter(link=link, key=b"a simulation key")
+    pair = Pair(
+        plan=a_plan(
+            intensities=transmitter.intensities, p_intensities=transmitter.p_intensities, p_x=transmitter.p_x,
+            pulses_per_block=transmitter.pulses_per_block, pulse_block_ns=link.pulse_block_ns,
+            block_sifted_bits=link.block_sifted_bits, epsilon_sec=link.epsilon_sec,
+        ),
+        transmitter=transmitter,
+    )  # fmt: skip
+    for _ in range(4):
+        pair.bob.add_detections(glass.next_block(), pair.now_ns)
+        pair.until_quiet()
+    assert digest(pair.keys(pair.bob)[0]) == digest(pair.keys(pair.alice)[0])
+    assert same_reports(pair)[0].secret_bits > 1000

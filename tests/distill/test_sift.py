@@ -49,6 +49,7 @@ def an_announcement(index, **changes):
         an_announcement([], slots=b"\x00"),  # half a gap
         an_announcement([1], n_pulses=PLAN.pulses_per_block - 1),
         an_announcement([1], number=-1),
+        an_announcement([1], number=2**62 // PLAN.pulses_per_block),
         an_announcement([1], number=2**63),
         an_announcement([1], start_ns=2**63),
         an_announcement([1], double_click_count=-1),

@@ -38,7 +38,7 @@ class AbortReason(IntEnum):
     NO_TEST_BITS = 1
     QBER_HOPELESS = 2
     NOTHING_PROVEN = 3
-    LEAK_EXCEEDED = 4
+    LEAK_EXCEEDED = 4  # or rounds without end
     NOT_EQUAL = 5
     INEXACT = 6
     TOO_LARGE = 7

@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.core.ports import Entropy
-from qanat.core.provenance import Origin, Provenance
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport
 from qanat.crypto.verification import TAG_BITS
-from qanat.distill.authenticate import RETURNED_BYTES, TagKeys, Transcript
+from qanat.distill.authenticate import TagKeys, Transcript
 from qanat.distill.cascade.reconciler import Reconciler
 from qanat.distill.cascade.schedule import Schedule
 from qanat.distill.estimate import AbortReason, Estimate, estimate, sentence
 from qanat.distill.gather import GatheredBlock
+from qanat.distill.ledger import block_report, key_block
 from qanat.distill.messages import KeyBlockMessage, Parities, Released, Tag, encoded
 from qanat.distill.plan import SessionPlan
-from qanat.distill.release import TOKEN_BYTES, NewKey
+from qanat.distill.release import NewKey
 from qanat.distill.sift import Bits
 from qanat.distill.states import HEARABLE, State
 
@@ -131,7 +131,7 @@ class KeyBlockEnd:
     def _ask(self, now_ns: int) -> None:
         """The next round, or what follows the last. Both ends see alike when it is over."""
         reconciler = self._rounds()
-        own = None if reconciler.leak_bits > reconciler.schedule.size_bits else reconciler.next_query()
+        own = None if reconciler.is_hopeless else reconciler.next_query()
         if own is None:
             self._bits = reconciler.corrected()
             self.state = State.VERIFYING
@@ -172,54 +172,25 @@ class KeyBlockEnd:
     def _release(self, new_key: NewKey, now_ns: int) -> None:
         self._keys.put_back(new_key.returned)
         report = self._report(now_ns, aborted=None, secret_bits=new_key.bits.size_bits)
-        self.outcome = [self._key_block(new_key, report.epsilon), report]
+        self.outcome = [key_block(self.gathered, self._plan, new_key.bits, report.epsilon), report]
         self._new_key = None
         self.state = State.ENDED
         new_key.returned.wipe()
         new_key.token.wipe()
         self.wipe()
 
-    def _key_block(self, new_key: NewKey, epsilon: dict[str, float]) -> KeyBlock:
-        return KeyBlock(
-            link=self._plan.link,
-            block=self._plan.block_id(self.number),
-            start_ns=self.gathered.start_ns,
-            end_ns=self.gathered.end_ns,
-            bits=new_key.bits,
-            provenance=Provenance(
-                origin=Origin.QKD,
-                links=(self._plan.link,),
-                epsilon_total=min(1.0, sum(epsilon.values())),
-                simulated=self._plan.is_simulated,
-            ),
-        )
-
     def _report(self, now_ns: int, *, aborted: str | None, secret_bits: int = 0) -> BlockReport:
-        block, rounds = self.gathered, self._reconciler
-        proof = self._estimate.proof if self._estimate else None
-        return BlockReport(
-            link=self._plan.link,
-            block=self._plan.block_id(self.number),
+        rounds = self._reconciler
+        return block_report(
+            self.gathered,
+            self._plan,
             aborted=aborted,
-            first_number=block.first_number,
-            last_number=block.last_number,
-            start_ns=block.start_ns,
-            end_ns=block.end_ns,
-            n_pulses=block.n_pulses,
-            sifted_bits=block.size_bits,
-            qber_x=rounds.error_count / block.size_bits if rounds and self._bits is not None else None,
+            error_count=rounds.error_count if rounds and self._bits is not None else None,
             leak_bits=self.leak_bits,
             tag_bits=TAG_BITS if self._was_checked else 0,
-            auth_bits=8 * (RETURNED_BYTES + TOKEN_BYTES) if aborted is None else 0,
             secret_bits=secret_bits,
-            phase_error_bound=proof.phase_error_bound if proof else None,
-            single_photon_bound=proof.single_photon_bound if proof else None,
-            vacuum_bound=proof.vacuum_bound if proof else None,
-            epsilon={
-                "secrecy": self._plan.epsilon_sec,
-                "correctness": self._plan.epsilon_cor,
-                "authentication": self._transcript.epsilon(),
-            },
+            proof=self._estimate.proof if self._estimate else None,
+            epsilon_authentication=self._transcript.epsilon(),
             round_trips=rounds.round_count if rounds else 0,
-            made_at_ns=now_ns,
+            now_ns=now_ns,
         )

@@ -21,7 +21,7 @@ Bits = NDArray[np.uint8]
 Counts = tuple[int, ...]
 
 _LONG = 0xFFFF  # in a list of gaps: 65535 slots further, and no detection there
-NUMBER_MAX = 2**40  # pulse blocks of a link; keeps slot numbers of the whole link in 64 bits
+SLOT_MAX = 2**62  # of the whole link's life: modules count slots in signed 64 bits
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def checked_slots(message: Detections, plan: SessionPlan) -> NDArray[np.int64]:
     Raises:
         RemoteProtocolError: not strictly increasing, outside the block, or numbers that cannot be.
     """
-    if message.n_pulses != plan.pulses_per_block or not 0 <= message.number < NUMBER_MAX:
+    if message.n_pulses != plan.pulses_per_block or not 0 <= message.number < SLOT_MAX // plan.pulses_per_block:
         raise RemoteProtocolError(f"pulse block {message.number} of {message.n_pulses} pulses")
     if not 0 <= message.start_ns < 2**62 or not 0 <= message.double_click_count <= message.n_pulses:
         raise RemoteProtocolError(f"pulse block {message.number}: start or double clicks cannot be")

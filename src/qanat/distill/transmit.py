@@ -45,7 +45,7 @@ class TransmittedKeyBlock(KeyBlockEnd):
                 raise RemoteProtocolError(f"{type(message).__name__} is not for a transmitter")
 
     def _after_reconciliation(self, now_ns: int) -> None:
-        if self.leak_bits > self.gathered.size_bits:
+        if self._rounds().is_hopeless:
             self._give_up(AbortReason.LEAK_EXCEEDED, now_ns)
         elif not self._length().length_bits:
             self._give_up(AbortReason.NOTHING_PROVEN, now_ns)

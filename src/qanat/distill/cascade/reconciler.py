@@ -9,6 +9,9 @@ from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.distill.cascade import kernels
 from qanat.distill.cascade.schedule import Schedule, tables_from_seed
 
+ROUNDS_MAX = 3000  # measured with these schedules: 70 to 500 on average (bench/cascade.py)
+SMALL_BITS = 1000  # tiny keys, as tests have them, may disclose more than they hold
+
 
 class Reconciler:
     """One end of Cascade over all frames of one key block.
@@ -44,6 +47,14 @@ class Reconciler:
         room = schedule.frame_count * max(schedule.padded_bits // 2 + 1, len(self._tables.subsets))
         self._own = np.empty(room, dtype=np.uint8)
         self._asked = -1
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether to stop: far more errors than the schedule was made for, or a peer that lies.
+
+        In whole numbers, so that both ends stop in the same round on every platform.
+        """
+        return self.leak_bits * 8 > self.schedule.size_bits * 5 + SMALL_BITS or self.round_count >= ROUNDS_MAX
 
     def next_query(self) -> bytes | None:
         """This end's parities of the round, packed; None when nothing more is to be asked."""

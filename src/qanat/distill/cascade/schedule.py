@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -94,7 +93,6 @@ class Tables:
     subsets: NDArray[np.uint64]
 
 
-@lru_cache(maxsize=4)  # the live network's transmitter process distils many links one after the other
 def tables_from_seed(schedule: Schedule, seed: bytes) -> Tables:
     """Both ends compute the same tables from the public seed."""
     m = schedule.frame_bits
