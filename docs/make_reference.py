@@ -104,9 +104,10 @@ def prose_of_help(text: str | None) -> str:
 def errors() -> str:
     text = (
         "# Errors and exit codes\n\n"
-        "A command ends with 0 fine, 1 the answer is no, 2 misuse, 3 the environment does not allow it, 130 interrupted\n"
-        "([why](../decisions/0009-exit-codes.md)). Every error says what happened, why, and what to do next; the "
-        "sentences\nbelow follow the particulars. What the key delivery interface answers instead is HTTP:\n"
+        "A command ends with 0 fine, 1 the answer is no, 2 misuse, 3 the environment does not allow it, "
+        "130 interrupted\n([why](../decisions/0009-exit-codes.md)). Every error says what happened, why, "
+        "and what to do next; the sentences\nbelow follow the particulars. What the key delivery interface answers "
+        "instead is HTTP:\n"
         "[Use the keys with curl](../howto/use-the-keys-with-curl.md).\n"
     )
     found = sorted(_error_classes(), key=lambda kind: (kind.exit_code, kind.__module__, kind.__name__))
