@@ -65,7 +65,7 @@ class BlockReport:
         start_ns, end_ns: Their link time.
         sifted_bits: Length of the X key before reconciliation.
         qber_x: Errors found by reconciliation over its length; None before that.
-        leak_bits: Parity bits disclosed in reconciliation, both directions.
+        leak_bits: Parity bits of the reference key disclosed in reconciliation (see distill/estimate.py).
         tag_bits: Verification tag bits disclosed.
         auth_bits: Authentication secret spent, both directions; taken from the key it protects.
         secret_bits: Net length handed to key management, after `auth_bits` were put back.

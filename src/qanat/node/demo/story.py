@@ -24,6 +24,7 @@ ALARM_S_MAX = 3.0
 REROUTE_S_MAX = 1.0
 # Keys made before the trouble are good and go out first: a whole buffer may have to be used up.
 BUFFER_TRIES = 1_000
+REFUSED_PAUSE_S = 0.1
 BUFFER_PATIENCE_S = 30.0
 
 
@@ -80,10 +81,12 @@ class Story:
             tell.say(f"  {name}: {pair.saes[0]} at {pair.sites[0]}, {pair.saes[1]} at {pair.sites[1]}")
             tell.say(f"    key_ID {shared.master.key_id}")
             tell.say(f"    digests {digest(shared.master)} and {digest(shared.slave)}")
-            if shared.slave.provenance is not None:
-                tell.say(f"    provenance: {shared.slave.provenance.sentence()}")
+            provenance = shared.slave.provenance
+            tell.say(f"    provenance: {provenance.sentence() if provenance is not None else 'NONE'}")
             tell.check(
-                f"{name} hold the same key", shared.is_equal, f"{shared.master.bits.size_bits} bits, digests equal"
+                f"{name} hold the same key and know what it rests on",
+                shared.is_equal and provenance is not None and provenance == shared.master.provenance,
+                f"{shared.master.bits.size_bits} bits, digests equal",
             )
         return shared.slave
 
@@ -136,7 +139,7 @@ class Story:
                 return tried, refused, True
             if time.monotonic() - begun_s > BUFFER_PATIENCE_S:
                 break
-            self._stage.supervisor.watch(0)
+            self._stage.supervisor.watch(0 if shared is not None else REFUSED_PAUSE_S)
         return tried, refused, False
 
     def _trouble(self, link: LinkId, what: str) -> None:
