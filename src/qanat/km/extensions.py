@@ -60,13 +60,11 @@ def _chosen(value: object, known: frozenset[str]) -> frozenset[str]:
 def extension_from_provenance(provenance: Provenance) -> dict[str, Any]:
     """The ``key_extension`` of one key."""
     return {
-        "qanat_provenance": {
-            "origin": provenance.origin.value,
-            "route_type": provenance.route_type,
-            "links": list(provenance.links),
-            "trusted_nodes": list(provenance.trusted_nodes),
-            "algorithms": list(provenance.algorithms),
-            "epsilon_total": provenance.epsilon_total,
-            "simulated": provenance.simulated,
-        }
+        KEY_ORIGIN: provenance.origin.value,
+        ROUTE_TYPE: provenance.route_type,
+        "qanat_links": list(provenance.links),
+        "qanat_trusted_nodes": list(provenance.trusted_nodes),
+        "qanat_algorithms": list(provenance.algorithms),
+        "qanat_epsilon_total": provenance.epsilon_total,
+        "qanat_simulated": provenance.simulated,
     }

@@ -24,11 +24,13 @@ class CrashingStore:
     """
 
     def __init__(self) -> None:
+        self._rows = 0  # like a row number: undoing a deletion puts a row back in its old place
+        self._places: dict[BlockId, int] = {}
         self._pieces: dict[BlockId, PieceRecord] = {}
         self._offsets: dict[BlockId, int] = {}
         self._bits: dict[BlockId, SecretBits] = {}
         self._grants: dict[KeyId, GrantRecord] = {}
-        self._seen: dict[BlockId, None] = {}
+        self._seen: dict[BlockId, int] = {}
         self._outbox: dict[SiteId, dict[int, bytes]] = {}
         self._inbox: dict[SiteId, tuple[bytes, int]] = {}
         self._facts: dict[tuple[str, str], bytes] = {}
@@ -104,12 +106,18 @@ class CrashingStore:
             raise LocalProtocolError("a write outside a transaction would not be durable")
         self._undo.append((table, key, (table[key],) if key in table else None))
 
+    def _next_row(self) -> int:
+        self._rows += 1
+        return self._rows
+
     def load(self) -> Snapshot:
         self._check_alive()
         return Snapshot(
-            pieces=[(record, self._offsets[name]) for name, record in self._pieces.items()],
+            pieces=[
+                (self._pieces[name], self._offsets[name]) for name in sorted(self._pieces, key=self._places.__getitem__)
+            ],
             grants=list(self._grants.values()),
-            seen=list(self._seen),
+            seen=sorted(self._seen, key=self._seen.__getitem__),
             outbox={peer: dict(sorted(messages.items())) for peer, messages in self._outbox.items() if messages},
             inbox=dict(self._inbox),
             facts=dict(self._facts),
@@ -119,6 +127,7 @@ class CrashingStore:
         if record.piece in self._pieces:
             raise LocalProtocolError(f"piece {record.piece} is stored already")
         self._set(self._pieces, record.piece, record)
+        self._set(self._places, record.piece, self._next_row())
         self._set(self._offsets, record.piece, 0)
         self._set(self._bits, record.piece, bits.take(0, bits.size_bytes))
 
@@ -137,6 +146,7 @@ class CrashingStore:
 
     def delete_piece(self, piece: BlockId) -> None:
         self._drop(self._pieces, piece)
+        self._drop(self._places, piece)
         self._drop(self._offsets, piece)
         self._drop(self._bits, piece)
 
@@ -147,7 +157,8 @@ class CrashingStore:
         self._drop(self._grants, key_id)
 
     def put_seen(self, parent: BlockId) -> None:
-        self._set(self._seen, parent, None)
+        if parent not in self._seen:
+            self._set(self._seen, parent, self._next_row())
 
     def delete_seen(self, parent: BlockId) -> None:
         self._drop(self._seen, parent)

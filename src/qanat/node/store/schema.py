@@ -22,11 +22,11 @@ CREATE TABLE fact (kind TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (kind,
 
 # synchronous=FULL: a commit is on the disk when it returns. One connection, so exclusive locking costs nothing
 # and keeps a second program out even if it ignores our lock file.
-PRAGMAS = """
-PRAGMA locking_mode=EXCLUSIVE;
-PRAGMA journal_mode=WAL;
-PRAGMA synchronous=FULL;
-PRAGMA secure_delete=ON;
-PRAGMA temp_store=MEMORY;
-PRAGMA journal_size_limit=4194304;
-"""
+PRAGMAS = (
+    "PRAGMA locking_mode=EXCLUSIVE",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA secure_delete=ON",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA journal_size_limit=4194304",
+)

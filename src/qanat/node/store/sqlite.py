@@ -28,22 +28,27 @@ _records = msgspec.msgpack.Decoder(PieceRecord)
 _grants = msgspec.msgpack.Decoder(GrantRecord)
 
 
+class _SystemEntropy:
+    def random_bytes(self, size_bytes: int) -> bytes:
+        return os.urandom(size_bytes)
+
+
 class SqliteStore:
     """``km.store.Store`` in one file. Use it from one thread at a time.
 
     Args:
         path: The database; made with mode 0600 if missing. ``path.lock`` lies beside it.
-        kek: 32 bytes that seal the data keys. It is never written to the file.
-        entropy: For data keys and nonces.
+        kek: 32 bytes that seal the data keys. They are never written to the file.
+        entropy: For data keys and nonces; the operating system's by default.
 
     Raises:
         EnvironmentProblem: locked by another process, another KEK, full disk, damaged file.
     """
 
-    def __init__(self, path: Path, *, kek: bytes, entropy: Entropy) -> None:
+    def __init__(self, path: Path, *, kek: bytes, entropy: Entropy | None = None) -> None:
         self._path = path
         self._kek = kek
-        self._entropy = entropy
+        self._entropy = entropy or _SystemEntropy()
         self._is_open = False
         self._lock = StoreLock(path)
         try:
@@ -57,7 +62,8 @@ class SqliteStore:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would make it 0644
         self._db = apsw.Connection(str(self._path), statementcachesize=64)
         try:
-            self._db.execute(PRAGMAS)
+            for pragma in PRAGMAS:
+                self._db.execute(pragma).fetchall()  # a pragma that answers takes effect when its row is read
             self._check_version()
             self._check_kek()
         except BaseException:
