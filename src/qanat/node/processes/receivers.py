@@ -63,6 +63,7 @@ class Receivers:
         }
         self._elapsed_ns = dict.fromkeys(self.ends, 0)  # link time of each link
         self._wanted: set[LinkId] = set()
+        self._held: dict[LinkId, DetectionBlock] = {}  # come, not yet taken by their sessions
         self._asked_s: dict[LinkId, float] = {}
 
     async def talk_to_transmitters(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,9 +107,17 @@ class Receivers:
         end = self.ends[block.link]
         self._wanted.discard(block.link)
         self._elapsed_ns[block.link] += end.link.pulse_block_ns
-        if end.session is not None:
-            end.session.add_detections(block, time.time_ns())
-            end.pump()
+        self._held[block.link] = block
+        self._feed(block.link)
+
+    def _feed(self, link: LinkId) -> None:
+        """Hand a block that has come to its session, as soon as that has room: it may have filled meanwhile."""
+        session = self.ends[link].session
+        if session is None:
+            del self._held[link]  # the light passed and nobody looked
+        elif session.can_accept_block():
+            session.add_detections(self._held.pop(link), time.time_ns())
+            self.ends[link].pump()
 
     async def _pace(self, writer: asyncio.StreamWriter) -> None:
         self._wanted.clear()
@@ -116,6 +125,8 @@ class Receivers:
         start_ns = min(self._elapsed_ns.values())
         while True:
             allowed_ns = start_ns + int((time.monotonic_ns() - begun_ns) * self._config.link_time_rate_max)
+            for link in list(self._held):
+                self._feed(link)
             for link in self._due(allowed_ns):
                 self._wanted.add(link)
                 write_frame(writer, GLASS.encode(BlockWanted(link)))
@@ -130,6 +141,7 @@ class Receivers:
             link
             for link, end in self.ends.items()
             if link not in self._wanted
+            and link not in self._held
             and self._elapsed_ns[link] + end.link.pulse_block_ns <= allowed_ns
             and self._elapsed_ns[link] <= slowest_ns + STEP_COUNT_MAX * end.link.pulse_block_ns
             # Without a session the light passes and nobody looks; link time goes on all the same.
