@@ -323,3 +323,16 @@ def test_keys_in_store_are_limited_by_policy():
     world = a_world(2, blocks=20, policy=Policy(buffer_keys=256, store_bits_max=400_000))
     assert world.stored("a", "c") == 256
     assert isinstance(world.enc("a1", "c1").keys[0].key, SecretBits)
+
+
+@pytest.mark.parametrize(("told", "stored"), [("abcd", 16), ("bd", 0)])
+def test_a_link_returns_to_relays_at_the_sites_that_were_told_of_it(told, stored):
+    """A quarantine goes to every site, so its end must: sites in the middle of nowhere judge trails too."""
+    world = a_diamond()
+    world.command(Action.QUARANTINE, link="b-d", since_ns=0)
+    world.command(Action.RESUME_LINK, *told, link="b-d", since_ns=100 * S)
+    world.distil("b-d", 2, start_ns=100 * S)
+    world.run(20 * S)
+    assert world.stored("a", "d") == stored
+    assert world.report("b").link_bits["b-d"] > 0
+    world.check_ledgers()

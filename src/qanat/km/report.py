@@ -80,3 +80,8 @@ class StoreReport(msgspec.Struct, kw_only=True, frozen=True):
     accounts: tuple[AccountReport, ...]
     burned_total: int
     revision: int
+
+    @property
+    def link_bits(self) -> dict[LinkId, int]:
+        """Bits of each link of this site that are held, as the controller reads them."""
+        return {link.link: link.held_bits for link in self.links}
