@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from qanat.core.alarms import Command
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId, SiteId
 from qanat.core.records import KeyBlock
@@ -34,7 +35,7 @@ from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.link_end import SystemEntropy
 from qanat.node.processes.peers import PeerLine, client_context, listen
 from qanat.node.processes.telling import Telling
-from qanat.node.processes.writer_thread import Outcome, WriterThread
+from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 from qanat.node.statedir import StateDir
 from qanat.node.store.sqlite import SqliteStore
 from qanat.node.wire import frames, served, write_frame
@@ -43,6 +44,8 @@ REPORT_INTERVAL_S = 0.5
 # A slave may ask before the master's grant has crossed the network: wait for it this long, looking this often.
 GRANT_WAIT_S = 0.5
 GRANT_LOOK_S = 0.02
+# How long a full disk is left alone before the next try.
+STORE_RETRY_S = 1.0
 
 
 class SiteKme:
@@ -53,6 +56,8 @@ class SiteKme:
         self._state = StateDir(config.state)
         self._credentials = kme_credentials(self._state, site)
         self._told = Telling()
+        self._commands: list[Command] = []
+        self._commanded = asyncio.Event()
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
         self.thread = WriterThread(
@@ -110,8 +115,13 @@ class SiteKme:
             block = key_block_from_message(message)
             try:
                 await self._add(block)
+            except StoreFailed:
+                await asyncio.sleep(STORE_RETRY_S)
+                return  # unanswered: the module keeps the block and sends it again on its next connection
             except QanatError as error:
                 self._hub.send(Note("note", f"{self._site}: {error}"))
+            finally:
+                block.bits.wipe()
             write_frame(writer, KQ1.encode(KeyBlockStored(message.block)))
             await writer.drain()
 
@@ -122,12 +132,32 @@ class SiteKme:
         task = asyncio.ensure_future(self.thread.call(lambda kme, now_ns: kme.receive(peer, frame, now_ns)))
         task.add_done_callback(_look_away)
 
-    async def apply(self, message: Commanded) -> None:
-        await self.thread.call(lambda kme, now_ns: kme.apply(message.command, now_ns))
+    def command(self, command: Command) -> None:
+        self._commands.append(command)
+        self._commanded.set()
+
+    async def _obey(self) -> None:
+        """Apply commands in their order. One that the store could not take is tried again: it may be a
+        quarantine, and the disk may have room again before the controller speaks next."""
+        while True:
+            await self._commanded.wait()
+            self._commanded.clear()
+            try:
+                for command in list(self._commands):
+                    await self.thread.call(lambda kme, now_ns, command=command: kme.apply(command, now_ns))
+                    self._commands.remove(command)
+            except StoreFailed:
+                await asyncio.sleep(STORE_RETRY_S)
+                self._commanded.set()
 
     async def _report(self) -> None:
         while True:
-            report = await self.thread.call(lambda kme, now_ns: kme.report(now_ns))
+            try:
+                report = await self.thread.call(lambda kme, now_ns: kme.report(now_ns))
+            except StoreFailed as error:
+                self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
+                await asyncio.sleep(STORE_RETRY_S)
+                continue
             self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True)))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
@@ -154,6 +184,7 @@ class SiteKme:
         try:
             async with peers, modules, asyncio.TaskGroup() as group:
                 group.create_task(self._report())
+                group.create_task(self._obey())
                 for line in self._lines.values():
                     group.create_task(line.run())
         finally:
@@ -169,13 +200,10 @@ def _look_away(task: asyncio.Future[Any]) -> None:
 
 async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
     kmes: dict[SiteId, SiteKme] = {}
-    commands: set[asyncio.Future[None]] = set()
 
     def on_message(message: HubMessage) -> None:
         if isinstance(message, Commanded) and message.command.site in kmes:
-            task = asyncio.ensure_future(kmes[message.command.site].apply(message))
-            commands.add(task)
-            task.add_done_callback(commands.discard)
+            kmes[message.command.site].command(message.command)
 
     hub = HubClient(
         config.sockets[hub_socket()], process="kme " + " ".join(config.sites), sites=config.sites, on_message=on_message

@@ -21,7 +21,7 @@ class Telling:
         match event:
             case KeyDelivered():
                 self._delivered[event.role, event.caller, event.partner] += event.count
-            case KeysQuarantined():
+            case KeysQuarantined() if event.size_bits:
                 self._sentences.append(
                     ("note", f"{event.size_bits} bits that rest on link {event.link} quarantined ({event.count} keys)")
                 )

@@ -56,14 +56,14 @@ async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
     ends = _ends(config, hub, outlets)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for end in ends.values():
-            end.send = lambda frame: write_frame(writer, frame)
         async for frame in frames(reader):
             message = CLASSICAL.decode(frame)
             if message.link not in ends:
                 continue
             end = ends[message.link]
             if isinstance(message, Open):
+                # Only now: whoever merely connects must not draw a link's frames to itself.
+                end.send = lambda data: write_frame(writer, data)
                 end.begin(max(message.epoch, end.next_epoch))
                 write_frame(writer, CLASSICAL.encode(Opened(message.link, end.epoch)))
             elif isinstance(message, Frame):

@@ -26,11 +26,13 @@ class LinkView:
         self.blocks: deque[BlockReport] = deque(maxlen=50)
         self.made_count = 0
         self.aborted_count = 0
+        self.seen_ns = 0  # link time reported since the hub started
 
     def on_report(self, report: LinkReport) -> None:
         if self.reports and report.start_ns < self.reports[-1].start_ns:
             self.reports.clear()
         self.reports.append(report)
+        self.seen_ns += report.duration_ns
         while self.reports[0].start_ns < report.start_ns - AVERAGE_NS:
             self.reports.popleft()
 
@@ -98,7 +100,7 @@ class NetworkView:
             "sequence": self._sequence,
             "at_ns": time.time_ns(),
             "network": {"name": network.name, "is_simulation": network.is_simulation},
-            "link_time_ns": max((view.link_time_ns for view in self.links.values()), default=0),
+            "link_time_ns": max((view.seen_ns for view in self.links.values()), default=0),
             "stretch": self.stretch.value,
             "sites": [asdict(site) | {"is_up": site.id in self.sites_up} for site in network.sites.values()],
             "links": [self.link(link) for link in network.links.values()],

@@ -26,6 +26,7 @@ Operation = Callable[[Kme, int], Any]
 
 GROUP_SIZE_MAX = 512
 IDLE_S = 0.05  # how late a deadline may be noticed
+FAILED_PAUSE_S = 0.2  # a disk that is full stays so for a while
 
 
 class StoreFailed(EnvironmentProblem):
@@ -66,6 +67,7 @@ class WriterThread:
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name=f"kme-{name}", daemon=True)
 
     async def start(self) -> None:
@@ -77,21 +79,24 @@ class WriterThread:
         """Run the operation inside the next group; return after its commit.
 
         Raises:
-            StoreFailed: the group could not be committed.
+            StoreFailed: the group could not be committed, or the thread is stopping.
         """
+        if self._is_stopping:  # a job behind the stop mark would never be answered
+            raise StoreFailed("the KME is stopping")
         future: asyncio.Future[ResultT] = self._loop.create_future()
         self._jobs.put(_Job(operation, future))
         return await future
 
     async def stop(self) -> None:
         """Finish what was asked, close the store."""
+        self._is_stopping = True
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, 4.0)
 
     def _run(self) -> None:
         try:
             store = self._make_store()
-            kme = self._make_kme(store)
+            kme: Kme | None = self._make_kme(store)
         except BaseException as error:
             self._loop.call_soon_threadsafe(self._opened.set_exception, error)
             return
@@ -115,14 +120,16 @@ class WriterThread:
             return group, True
         return group, False
 
-    def _commit(self, kme: Kme, store: Store, group: list[_Job]) -> Kme:
+    def _commit(self, kme: Kme | None, store: Store, group: list[_Job]) -> Kme | None:
+        """The engine to go on with; None when it is to be made again from the store."""
         outcome = Outcome()
         now_ns = time.time_ns()
-        deadline_ns = kme.deadline_ns()
-        is_due = deadline_ns is not None and deadline_ns <= now_ns
+        is_due = kme is None or _is_due(kme.deadline_ns(), now_ns)
         if not group and not is_due:
             return kme
         try:
+            if kme is None:
+                kme = self._make_kme(store)
             with store.transaction():
                 for job in group:
                     self._perform(job, kme, now_ns)
@@ -131,13 +138,13 @@ class WriterThread:
                 outcome.frames = kme.frames_to_send(now_ns)
                 outcome.events = kme.events()
         except Exception as error:
-            logging.exception(
-                "a group of %d could not be committed; the engine starts again from the store", len(group)
-            )
+            _log_failure(error, len(group))
             for job in group:
                 job.error = StoreFailed(str(error).splitlines()[0] if str(error) else type(error).__name__)
-            kme, outcome = self._make_kme(store), Outcome()
+            kme, outcome = None, Outcome()
         self._loop.call_soon_threadsafe(self._release, group, outcome)
+        if kme is None:
+            time.sleep(FAILED_PAUSE_S)
         return kme
 
     def _perform(self, job: _Job, kme: Kme, now_ns: int) -> None:
@@ -158,3 +165,15 @@ class WriterThread:
             else:
                 job.future.set_result(job.result)
         self._on_outcome(outcome)
+
+
+def _is_due(deadline_ns: int | None, now_ns: int) -> bool:
+    return deadline_ns is not None and deadline_ns <= now_ns
+
+
+def _log_failure(error: Exception, count: int) -> None:
+    what = f"a group of {count} could not be committed; the engine starts again from the store"
+    if isinstance(error, EnvironmentProblem):  # the disk, not us: one line, since it comes again and again
+        logging.error("%s: %s", what, " ".join(str(error).split()))  # noqa: TRY400
+    else:
+        logging.error(what, exc_info=error)
