@@ -131,13 +131,12 @@ class Controller:
             raise LocalProtocolError(f"site {site} is not in network {self._network.name}")
         reason = f"told again: site {site} reconnected"
         commands = self._orders.quarantines(site)
-        for link in self._network.links_at(site):
-            view = self._views[link.id]
-            if view.is_paused:
-                commands.append(self._orders.pause(site, link.id, reason=reason, now_ns=now_ns, alarm=None))
-            elif view.resumed_ns is not None:
+        for link, view in self._views.items():
+            if view.is_paused and site in self._network.links[link].sites:
+                commands.append(self._orders.pause(site, link, reason=reason, now_ns=now_ns, alarm=None))
+            elif not view.is_paused and view.resumed_ns is not None:
                 from_ns = view.resumed_ns
-                commands.append(self._orders.resume(site, link.id, from_ns=from_ns, reason=reason, now_ns=now_ns))
+                commands.append(self._orders.resume(site, link, from_ns=from_ns, reason=reason, now_ns=now_ns))
         return commands + self._book.repeat(site, reason=reason, now_ns=now_ns)
 
     def _take_alarms(self, alarms: Iterable[Alarm]) -> list[Alarm]:
@@ -247,8 +246,13 @@ class Controller:
         reason = f"link {link} is good again: its blocks that begin from now on are accepted"
         return [
             self._orders.resume(site, link, from_ns=from_ns, reason=reason, now_ns=now_ns)
-            for site in self._network.links[link].sites
+            for site in self._told_sites(link)
         ]
+
+    def _told_sites(self, link: LinkId) -> list[SiteId]:
+        """Who must hear that a link is good again: every site, since each was told to condemn it."""
+        ends = self._network.links[link].sites
+        return [*ends, *sorted(site for site in self._network.sites if site not in ends)]
 
     def _ways(self) -> Ways:
         up = {link: view.level for link, view in self._views.items() if view.state is LinkState.UP}

@@ -103,7 +103,11 @@ class SiteKme:
 
     def _burned(self, count: int) -> None:
         """Keys made durable as delivered whose caller was gone when they were ready: counted, never reused."""
-        task = asyncio.ensure_future(self.thread.call(lambda kme, _now_ns: kme.burned(count)))
+
+        def book(kme: Kme, _now_ns: int) -> None:
+            kme.burned(count)
+
+        task = asyncio.ensure_future(self.thread.call(book))
         task.add_done_callback(_look_away)
 
     async def _take_blocks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -144,11 +148,14 @@ class SiteKme:
             self._commanded.clear()
             try:
                 for command in list(self._commands):
-                    await self.thread.call(lambda kme, now_ns, command=command: kme.apply(command, now_ns))
+                    await self._apply(command)
                     self._commands.remove(command)
             except StoreFailed:
                 await asyncio.sleep(STORE_RETRY_S)
                 self._commanded.set()
+
+    async def _apply(self, command: Command) -> None:
+        await self.thread.call(lambda kme, now_ns: kme.apply(command, now_ns))
 
     async def _report(self) -> None:
         while True:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ class Loop:
             pulse_block_ns={link.id: link.pulse_block_ns for link in network.links.values()},
             silence_timeout_ns=SILENCE_TIMEOUT_NS,
         )
+        self._sites = network.sites
         self.alarms: deque[Alarm] = deque(maxlen=REMEMBERED_COUNT)
         self.journal = journal
         self._send = send
@@ -110,5 +112,8 @@ class Loop:
 
     def _carry(self, commands: list[Command]) -> None:
         for command in commands:
-            self.journal.write("command", f"{command.site}: {command.action}: {command.reason}", command)
             self._send(command)
+        for (action, reason), same in groupby(commands, key=lambda command: (command.action, command.reason)):
+            told = list(same)
+            sites = "all sites" if len(told) == len(self._sites) > 1 else ", ".join(command.site for command in told)
+            self.journal.write("command", f"{sites}: {action}: {reason}", told)

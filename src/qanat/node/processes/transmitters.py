@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.records import Role
-from qanat.node.processes.auth_reserve import AuthReserve, reserve_path
+from qanat.node.messages import Note
+from qanat.node.processes.auth_reserve import AuthReserve, ReserveExhausted, reserve_path
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.key_outlet import KeyOutlet
@@ -19,6 +20,9 @@ from qanat.node.wire import frames, served, write_frame
 from qanat.sim.module import SimulatedTransmitter
 
 TICK_S = 0.02
+# A receiver is ahead of us by the sessions that we forgot, which is none unless our disk lost something. Anybody
+# may connect to the public channel; one false number must not spend the whole pre-shared secret.
+EPOCH_LEAD_MAX = 8
 
 
 async def wake_all(ends: dict[LinkId, LinkEnd]) -> None:
@@ -48,6 +52,22 @@ def _ends(config: ChildConfig, hub: HubClient, outlets: dict[SiteId, KeyOutlet])
     }
 
 
+def _open(end: LinkEnd, message: Open, writer: asyncio.StreamWriter, hub: HubClient) -> None:
+    """Begin the session that the receiver asks for, and speak on its connection from now on."""
+    if message.epoch > end.next_epoch + EPOCH_LEAD_MAX:
+        problem = f"session {message.epoch} was asked for, the next is {end.next_epoch}"
+        hub.send(Note("note", f"link {message.link}: {problem}; not begun"))
+        return
+    try:
+        end.begin(max(message.epoch, end.next_epoch))
+    except ReserveExhausted as error:
+        hub.send(Note("note", f"link {message.link}: {error.summary}"))
+        return
+    # Only now: whoever merely connects must not draw a link's frames to itself.
+    end.send = lambda data: write_frame(writer, data)
+    write_frame(writer, CLASSICAL.encode(Opened(message.link, end.epoch)))
+
+
 async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
     with contextlib.suppress(OSError):
         os.nice(5)
@@ -62,10 +82,7 @@ async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
                 continue
             end = ends[message.link]
             if isinstance(message, Open):
-                # Only now: whoever merely connects must not draw a link's frames to itself.
-                end.send = lambda data: write_frame(writer, data)
-                end.begin(max(message.epoch, end.next_epoch))
-                write_frame(writer, CLASSICAL.encode(Opened(message.link, end.epoch)))
+                _open(end, message, writer, hub)
             elif isinstance(message, Frame):
                 end.receive(message)
             await writer.drain()

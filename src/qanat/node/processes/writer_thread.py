@@ -16,10 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from qanat.core.errors import EnvironmentProblem, QanatError
+from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
+from qanat.km.documents import KeyDeliveryError
 from qanat.km.kme import Kme
 from qanat.km.store import Store
+from qanat.km.supply import SimulatedKeyRefused
 
 ResultT = TypeVar("ResultT")
 Operation = Callable[[Kme, int], Any]
@@ -148,12 +150,10 @@ class WriterThread:
         return kme
 
     def _perform(self, job: _Job, kme: Kme, now_ns: int) -> None:
-        """An operation that refuses has changed nothing; any other failure spoils the whole group."""
+        """These two are raised before anything changed; any other failure spoils the whole group."""
         try:
             job.result = job.operation(kme, now_ns)
-        except QanatError as error:
-            if isinstance(error, EnvironmentProblem):
-                raise
+        except (KeyDeliveryError, SimulatedKeyRefused) as error:
             job.error = error
 
     def _release(self, group: list[_Job], outcome: Outcome) -> None:
