@@ -28,6 +28,7 @@ def pages() -> dict[str, str]:
     makers: dict[str, Callable[[], str]] = {
         "commands.md": commands,
         "errors.md": errors,
+        "faults.md": faults,
         "metrics.md": metrics,
         "network-file.md": network_file,
         "session-states.md": states,
@@ -133,6 +134,24 @@ def _subclasses(kind: type[QanatError]) -> Iterator[type[QanatError]]:
         if child.__module__.startswith("qanat.") and not child.__name__.startswith("_"):  # not those of tests
             yield child
         yield from _subclasses(child)
+
+
+# --- faults and invariants
+
+
+def faults() -> str:
+    from qanat.sim import faults as schedule
+    from qanat.sim.invariants import Invariant
+
+    spelled = inspect.cleandoc("\n" + (schedule.__doc__ or "").partition("\n\n")[2]).replace("``", "")
+    text = (
+        "# Faults and invariants of qanat sim\n\nHow to use them: "
+        "[Rehearse in virtual time](../howto/rehearse-in-virtual-time.md).\n\n"
+        "## What `--faults` understands\n\n```text\n" + spelled + "\n```\n\n"
+        f"`random` draws {schedule.RANDOM_PER_MINUTE:g} faults per virtual minute unless told otherwise. Times and "
+        "lengths are written like `250ms`, `30s`, `5min`, `1h`.\n\n## What must hold after every step\n\n"
+    )
+    return text + table(("", "invariant"), [(str(rule.value), rule.sentence) for rule in Invariant])
 
 
 # --- metrics
