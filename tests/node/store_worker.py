@@ -38,7 +38,8 @@ def main(path: str) -> None:
             count += 4
             store.put_fact("test", "count", count.to_bytes(8))
         for key in container.keys:
-            print("key", hashlib.sha256(key.key.reveal()).hexdigest(), ".", flush=True)
+            print("digest", hashlib.sha256(key.key.reveal()).hexdigest(), ".", flush=True)
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])
