@@ -16,7 +16,7 @@ from qanat.sim.site import SimulatedSite, SiteDown
 from qanat.sim.trace import Trace
 from qanat.sim.world import World
 
-PERIOD_NS = NS_PER_S  # keys are fetched in batches of one second's need; masters take turns
+PERIOD_NS = 2 * NS_PER_S  # keys are fetched in batches of two seconds' need; masters take turns
 REQUEST_KEYS_MAX = 128
 RETRY_NS = 250 * NS_PER_MS
 TRIES_MAX = 60  # 15 s, longer than a crash; after that the slave asks for each key of the batch alone

@@ -24,6 +24,9 @@ from qanat.sim.observed import (
 from qanat.sim.site_view import SiteView
 from qanat.sim.usage import GivenKey, Usage
 
+# What a key rests on: links, sites that saw it in clear, epsilon, simulated photons, origin.
+_Truth = tuple[set[str], set[str], float, bool, Origin]
+
 
 class Checker:
     """Judges a run from outside.
@@ -40,6 +43,7 @@ class Checker:
         self._pending: list[Observation] = []
         self._digests: dict[KeyId, bytes] = {}
         self._received: set[tuple[KeyId, str]] = set()
+        self._truths: dict[BlockId, _Truth] = {}  # of pieces that keys were given from: it changes no more
 
     def tell(self, observation: Observation) -> None:
         """Something happened; it is judged at the end of the step."""
@@ -190,8 +194,13 @@ class Checker:
             what = f"key {key.key_id} says {told}, but {'; '.join(better)}"
             raise InvariantBroken(Invariant.HONEST_PROVENANCE, what)
 
-    def _truth(self, given: GivenKey) -> tuple[set[str], set[str], float, bool, Origin]:
-        """What the key rests on, from the hops that were posted: links, sites between, epsilon, simulated, origin."""
+    def _truth(self, given: GivenKey) -> _Truth:
+        if given.piece not in self._truths:
+            self._truths[given.piece] = self._truth_of(given)
+        return self._truths[given.piece]
+
+    def _truth_of(self, given: GivenKey) -> _Truth:
+        """From the hops that were posted, not from what the piece says of itself."""
         record = self.views[given.site].records[given.piece]
         path = self.usage.relays.get(record.parent)
         if path is None:

@@ -28,7 +28,7 @@ from qanat.sim.world import World
 
 # Statistical windows are longer than live pulse blocks (50 ms): that is most of what makes virtual time fast. Attacks
 # and cuts begin and end with a window.
-WINDOW_NS = NS_PER_S
+WINDOW_NS = 2 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,9 @@ from qanat.sim.world import World
 
 T = TypeVar("T")
 
-# An engine whose deadline does not move on is called again after this long, so that virtual time goes on.
-STUBBORN_NS = NS_PER_MS
+# "At once" is this long: a live host too does what came meanwhile in one go. It also lets virtual time go on where
+# an engine's deadline does not.
+AT_ONCE_NS = 10 * NS_PER_MS
 
 
 class SiteDown(QanatError):
@@ -139,7 +140,7 @@ class SimulatedSite:
         deadline_ns = kme.deadline_ns()
         if deadline_ns is None:
             return
-        due_ns = max(deadline_ns - self.clock_offset_ns, self._world.now_ns)
+        due_ns = max(deadline_ns - self.clock_offset_ns, self._world.now_ns + AT_ONCE_NS)
         if self._planned_ns is None or due_ns < self._planned_ns:
             self._planned_ns = due_ns
             self._world.at(due_ns, lambda: self._wake(kme, due_ns))
@@ -151,11 +152,7 @@ class SimulatedSite:
         if not self.try_call(lambda engine, now_ns: engine.on_deadline(now_ns)):
             return
         self._planned_ns = None
-        deadline_ns = kme.deadline_ns()
-        if deadline_ns is not None:
-            due_ns = max(deadline_ns - self.clock_offset_ns, self._world.now_ns + STUBBORN_NS)
-            self._planned_ns = due_ns
-            self._world.at(due_ns, lambda: self._wake(kme, due_ns))
+        self._plan(kme)
 
     def set_clock(self, offset_ns: int) -> None:
         """From now on the site's clock is wrong by this much."""
