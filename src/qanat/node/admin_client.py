@@ -20,6 +20,10 @@ class NotRunning(QanatError):
 class Refused(QanatError):
     """The network did not do this; the sentence above says why."""
 
+    def __init__(self, detail: str, exit_code: int) -> None:
+        super().__init__(detail)
+        self.exit_code = exit_code
+
 
 def ask(state: StateDir, verb: str, **arguments: Any) -> Any:
     """Ask the running network.
@@ -35,7 +39,7 @@ def ask(state: StateDir, verb: str, **arguments: Any) -> Any:
     if not isinstance(reply, AdminReply):
         raise EnvironmentProblem("the hub answered something else")
     if reply.error is not None:
-        raise Refused(reply.error)
+        raise Refused(reply.error, reply.exit_code)
     return reply.data
 
 

@@ -90,10 +90,11 @@ class AdminRequest(msgspec.Struct, tag="ask", frozen=True):
 
 
 class AdminReply(msgspec.Struct, tag="answer", frozen=True):
-    """`error` is a sentence for the person at the terminal, None when all is well."""
+    """`error` is a sentence for the person at the terminal, None when all is well; `exit_code` goes with it."""
 
     data: Any = None
     error: str | None = None
+    exit_code: int = 1
 
 
 HubMessage = Hello | Reported | BlockEnded | StoreStatus | Note | Commanded | AttackOn | AdminRequest | AdminReply

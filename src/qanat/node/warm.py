@@ -27,13 +27,24 @@ def warm_kernels(say: Callable[[str], None]) -> None:
     Raises:
         KernelsFailed: with the last line of the compiler's complaint.
     """
-    with subprocess.Popen(
+    compiler = subprocess.Popen(
         [sys.executable, "-c", _CODE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as compiler:
-        if compiler.stdout is None or compiler.stderr is None:
-            raise KernelsFailed
-        for line in compiler.stdout:
-            say(line.rstrip())
-        complaint = compiler.stderr.read().strip().splitlines()
+    )
+    try:
+        complaint = _follow(compiler, say)
+    finally:
+        compiler.kill()  # Ctrl-C or SIGTERM: half a minute of compiling must not outlive us
+        compiler.wait()
     if compiler.returncode:
         raise KernelsFailed(complaint[-1] if complaint else f"exit code {compiler.returncode}")
+
+
+def _follow(compiler: subprocess.Popen[str], say: Callable[[str], None]) -> list[str]:
+    """Repeat what it says until it ends; the lines of its complaint."""
+    if compiler.stdout is None or compiler.stderr is None:
+        raise KernelsFailed
+    for line in compiler.stdout:
+        say(line.rstrip())
+    complaint = compiler.stderr.read().strip().splitlines()
+    compiler.wait()
+    return complaint

@@ -18,11 +18,11 @@ class UnknownName(MisuseError):
     """The network file has nothing of that name; `qanat link list` and `qanat status` show the names."""
 
 
-def _known(name: str, names: Iterable[str], what: str) -> str:
+def _known(name: object, names: Iterable[str], what: str) -> str:
     options = sorted(names)
-    if name in options:
+    if isinstance(name, str) and name in options:
         return name
-    near = difflib.get_close_matches(name, options, n=1)
+    near = difflib.get_close_matches(str(name), options, n=1)
     raise UnknownName(f"no {what} is called {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
 
@@ -48,7 +48,7 @@ class Admin:
             verb = self._verbs[_known(request.verb, self._verbs, "request")]
             return AdminReply(data=verb(**request.arguments))
         except (MisuseError, TypeError) as error:
-            return AdminReply(error=str(error))
+            return AdminReply(error=str(error), exit_code=MisuseError.exit_code)
         except Exception as error:  # noqa: BLE001 - a sentence to the terminal, never a dead hub
             return AdminReply(error=f"{type(error).__name__}: {error}")
 

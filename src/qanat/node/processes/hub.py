@@ -12,8 +12,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from qanat.core.alarms import Command
+from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import SiteId
+from qanat.km.report import StoreReport
 from qanat.node.dashboard.app import create_dashboard
 from qanat.node.messages import (
     HUB,
@@ -105,9 +109,9 @@ class Hub:
             case BlockEnded(report=block) if block.link in self.view.links:
                 self.view.links[block.link].on_block(block)
                 self.loop.on_block(block)
-            case StoreStatus(site=site, report=store):
+            case StoreStatus(site=site, report=store) if site in self.view.network.sites:
+                held = {item.link: item.held_bits for item in _store_report(store).links}
                 self.view.stores[site] = store
-                held = {item["link"]: item["held_bits"] for item in store["links"]}
                 self.loop.on_stores([SimpleNamespace(site=site, link_bits=held)])
             case Note(kind=kind, text=text):
                 self.journal.write(kind, text)
@@ -136,6 +140,14 @@ class Hub:
         async with self._newer:
             await self._newer.wait_for(lambda: self._page.get("sequence", 0) > last)
             return int(self._page["sequence"])
+
+
+def _store_report(store: dict[str, Any]) -> StoreReport:
+    """Raises: RemoteProtocolError."""
+    try:
+        return msgspec.convert(store, StoreReport)
+    except msgspec.ValidationError as error:
+        raise RemoteProtocolError(f"a store report cannot be read: {error}") from None
 
 
 async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
