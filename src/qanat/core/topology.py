@@ -45,7 +45,7 @@ class Link:
         protocol: "decoy-bb84" is the one that runs live.
         transmitter, receiver: Names of module datasheets.
         clock_hz: Pulses per second.
-        block_sifted_bits: X bits that a key block waits for.
+        block_sifted_bits: X bits of one key block, on average.
         pulse_block_ns: Link time of one pulse block.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
     """

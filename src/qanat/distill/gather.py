@@ -55,16 +55,16 @@ class Gathering:
         self._plan = plan
         self._number = 0
         self._blocks: list[PulseBlock] = []
-        self._size_bits = 0
+        self._sifted_count = 0
 
     def add(self, block: PulseBlock) -> GatheredBlock | None:
         """One more pulse block; the key block that it completes, if it does.
 
-        Only the number of X bits decides, never which intensities they had.
+        Only the number of sifted detections decides, never their bases or intensities.
         """
         self._blocks.append(block)
-        self._size_bits += len(block.x_bits)
-        is_full = self._size_bits >= self._plan.block_sifted_bits or len(self._blocks) >= PULSE_BLOCKS_MAX
+        self._sifted_count += sum(block.n_x) + sum(block.n_z)
+        is_full = self._sifted_count >= self._plan.sifted_count_wanted or len(self._blocks) >= PULSE_BLOCKS_MAX
         return self._finished() if is_full else None
 
     def wipe(self) -> None:
@@ -73,7 +73,7 @@ class Gathering:
         self._blocks.clear()
 
     def _finished(self) -> GatheredBlock:
-        blocks, self._blocks, self._size_bits = self._blocks, [], 0
+        blocks, self._blocks, self._sifted_count = self._blocks, [], 0
         number, self._number = self._number, self._number + 1
         gathered = GatheredBlock(
             number=number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, fields
 
 from qanat.core.ids import BlockId, LinkId, block_id
@@ -22,7 +23,7 @@ class SessionPlan:
         p_intensities: Their probabilities, exactly as drawn.
         p_x: Probability that the transmitter prepares X.
         pulses_per_block, pulse_block_ns: Clock slots and link time of one pulse block.
-        block_sifted_bits: X bits that a key block waits for; it ends with the pulse block that reaches them.
+        block_sifted_bits: X bits that a key block has on average, see ``sifted_count_wanted``.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
         is_simulated: No photons were involved; keys are labelled accordingly.
 
@@ -54,6 +55,11 @@ class SessionPlan:
         if collision_bound(SIFTED_BITS_MAX) > self.epsilon_cor:
             raise ValueError(f"link {self.link}: a verification tag cannot reach epsilon_cor {self.epsilon_cor:.1e}")
 
+    @property
+    def sifted_count_wanted(self) -> int:
+        """Sifted detections, X and Z together, with which a key block ends."""
+        return sifted_count_wanted(block_sifted_bits=self.block_sifted_bits, p_x=self.p_x)
+
     def block_id(self, number: int) -> BlockId:
         return block_id(self.link, self.epoch, number)
 
@@ -61,3 +67,17 @@ class SessionPlan:
         """16 bytes by which two ends see whether they were given the same plan."""
         text = "\n".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
         return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def sifted_count_wanted(*, block_sifted_bits: int, p_x: float) -> int:
+    """How many sifted detections of either basis bring about so many in X, both ends choosing X with ``p_x``.
+
+    The rule must not look at the bases: stopping on the count of one basis biases the sample that the other
+    is of it (Pfister et al., New J. Phys. 18, 053001 (2016), "iterative sifting").
+
+    Example:
+        >>> sifted_count_wanted(block_sifted_bits=900, p_x=0.75)
+        1000
+    """
+    share_x = p_x**2 / (p_x**2 + (1 - p_x) ** 2)
+    return math.ceil(block_sifted_bits / share_x)

@@ -21,6 +21,7 @@ from qanat.core.topology import Fibre, Link
 from qanat.crypto.verification import TAG_BITS
 from qanat.distill.authenticate import RETURNED_BYTES
 from qanat.distill.estimate import QBER_HOPELESS
+from qanat.distill.plan import sifted_count_wanted
 from qanat.distill.release import TOKEN_BYTES
 from qanat.keyrate.counts import DecoyCounts
 from qanat.keyrate.lim2014 import SecretLength, secret_length
@@ -74,6 +75,7 @@ class StatisticalLink:
         self.link = link
         self._glass = StatisticalGlass(link=link, fibre=fibre, stream_seed=stream_seed)
         self._sheet = load_transmitter(link.transmitter)
+        self._wanted = sifted_count_wanted(block_sifted_bits=link.block_sifted_bits, p_x=self._sheet.p_x)
         self._entropy = entropy
         self._gathered: _Gathered | None = None
         self._number = 0
@@ -93,7 +95,7 @@ class StatisticalLink:
             self._gathered = _Gathered(first=window)
         self._gathered.add(window)
         report = _link_report(window, now_ns)
-        if sum(self._gathered.n_x) < self.link.block_sifted_bits:
+        if sum(self._gathered.n_x) + sum(self._gathered.n_z) < self._wanted:
             return report, None, None
         gathered, self._gathered = self._gathered, None
         return (report, *self._distil(gathered, window, now_ns))
