@@ -35,8 +35,8 @@ demo: $(VENV)/run-ready
 	@$(BIN)/qanat demo networks/metro.toml $(DEMO_OPTIONS)
 
 test: $(VENV)/dev-ready
-	@$(BIN)/ruff check src tests bench design
-	@$(BIN)/ruff format --check --quiet src tests bench design
+	@$(BIN)/ruff check src tests bench design docs
+	@$(BIN)/ruff format --check --quiet src tests bench design docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -rs tests src/qanat
@@ -49,4 +49,4 @@ bench: $(VENV)/dev-ready
 	@$(BIN)/python bench/run_all.py
 
 clean:
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

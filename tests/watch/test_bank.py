@@ -48,7 +48,7 @@ def test_a_bank_exactly_at_its_null_keeps_its_interval_without_wasting_it(bits: 
 
 
 def test_delay_on_a_known_baseline_is_within_a_third_of_the_bound() -> None:
-    # 2 -> 2.25 % at 4000 bits: threats.md 3.3 puts a bank at 1.13 times the bound; ours pays for seven.
+    # 2 -> 2.25 % at 4000 bits: a bank of six costs about 1.13 times the bound; ours pays for seven.
     rng = Streams(seed=6).get("tests/watch/bank")
     delays = []
     for _ in range(100):

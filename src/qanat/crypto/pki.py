@@ -1,6 +1,6 @@
 """The network's own certificates: a CA, and leaves that say who somebody is. Pure functions on PEM bytes.
 
-Layout: key-delivery.md, 7 (one that every known ETSI 014 client accepts). ECDSA P-256. The name sits in a
+Layout: one that every known ETSI 014 client accepts (tests/conformance). ECDSA P-256. The name sits in a
 URI SAN ``urn:qanat:<role>:<name>``, which is what the servers read; SAE leaves repeat it as CN, which is
 what other KMEs read. Times and entropy are arguments; without an ``Entropy`` the library's own generator
 draws. Keys come back unencrypted: whoever writes them to disk guards the file.

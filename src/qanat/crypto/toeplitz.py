@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qanat.core.errors import QanatError
 
 # A rounded FFT product is right while its error stays below 1/2. Measured: 6e-11 at 1e6 bits, 4e-9 at 5e7
-# (distillation.md, 7), so 0.1 leaves ten million times the usual error, and a margin of five to a wrong bit.
+# (bench/amplification.py), so 0.1 leaves ten million times the usual error, and a margin of five to a wrong bit.
 FRACTION_ERROR_MAX = 0.1
 
 

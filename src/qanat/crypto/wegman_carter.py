@@ -1,7 +1,7 @@
 """Wegman-Carter authentication: messages signed with secret bits that are spent, secure without assumption.
 
-One tag covers the transcript of a whole batch; a tag per message would cost more key than it protects
-(distillation.md, 10). The tag is Poly1305 with a fresh 32-byte key each: 16 bytes choose the polynomial's
+One tag covers the transcript of a whole batch; a tag per message would cost more key than it protects.
+The tag is Poly1305 with a fresh 32-byte key each: 16 bytes choose the polynomial's
 point, 16 mask its value. Both come from the secret pool, never from a cipher, and are used once. Sources:
 Wegman and Carter, J. Comput. Syst. Sci. 22, 265 (1981); Bernstein, FSE 2005, theorem 3.3.
 """

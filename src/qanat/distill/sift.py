@@ -1,7 +1,7 @@
 """Sifting: from detections and settings to equal positions, by messages only.
 
 Order matters for the proof: the receiver's list is fixed and announced before the transmitter discloses
-any setting, and nothing keeps or drops a detection by its intensity (photons.md, 6.5).
+any setting, and nothing keeps or drops a detection by its intensity (docs/explanation/proven-assumed-simulated.md).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class DecoyCounts:
     """Detections of one key block in matching bases, per intensity, brightest first.
 
     Counts are of detections after sifting, over the whole block; no detection may have been kept or
-    dropped by its intensity (photons.md, 6.5).
+    dropped by its intensity (docs/explanation/proven-assumed-simulated.md).
 
     Attributes:
         n_x: Detections in X, the key basis. Their sum is the length of the sifted key.

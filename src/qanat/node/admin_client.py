@@ -13,7 +13,7 @@ from qanat.node.statedir import StateDir
 ANSWER_TIMEOUT_S = 5.0
 
 
-class NotRunning(QanatError):
+class NotRunning(EnvironmentProblem):
     """No network is running here. Start one with `qanat up` or look at one with `qanat demo`."""
 
 

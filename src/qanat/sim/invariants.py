@@ -1,4 +1,4 @@
-"""The seven invariants (DESIGN.md, section 5), by number, and how a broken one is told."""
+"""The seven invariants, by number, and how a broken one is told."""
 
 from __future__ import annotations
 

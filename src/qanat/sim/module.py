@@ -42,7 +42,7 @@ def pulses_per_block(link: Link) -> int:
             f"link {link.id}: clock_hz {link.clock_hz:g} is outside the range of transmitter {link.transmitter!r}, "
             f"which runs up to {fastest_hz:g} Hz"
         )
-    pulses = int(link.clock_hz * link.pulse_block_ns / 1e9)
+    pulses = round(link.clock_hz * link.pulse_block_ns / 1e9)
     if pulses < 1:
         raise MisuseError(f"link {link.id}: a pulse block of {link.pulse_block_ns} ns is shorter than one clock slot")
     return pulses
@@ -186,7 +186,7 @@ class StatisticalGlass:
     def next_counts(self, duration_ns: int | None = None) -> WindowCounts:
         """Counts of the next window; as long as a pulse block unless said."""
         length_ns = self.link.pulse_block_ns if duration_ns is None else duration_ns
-        pulses = int(self.link.clock_hz * length_ns / 1e9)
+        pulses = round(self.link.clock_hz * length_ns / 1e9)
         counts = self._sampler.counts(pulses)
         window = WindowCounts(
             link=self.link.id,

@@ -40,7 +40,7 @@ REBUILD_EVERY = 100  # windows learned between two refreshes of the thresholds
 def qber_from_fraction(qber: float, fraction: float) -> float:
     """Error rate when a fraction of the pulses is measured in a random basis and resent.
 
-    Source: threats.md 2.1.
+    Source: every intercepted pulse is measured in the wrong basis half the time, and half of those err.
 
     Example:
         >>> qber_from_fraction(0.0, 1.0)

@@ -27,7 +27,7 @@ def effective_height(gamma: float, k: float) -> float:
 def cusum_threshold(gamma: float, k: float) -> float:
     """Threshold of one CUSUM with a mean of about ``gamma`` windows between false alarms.
 
-    Below one nat per window Siegmund's formula holds (checked by Monte Carlo in threats.md 3.2). Above,
+    Below one nat per window Siegmund's formula holds (checked by Monte Carlo: design/watch_thresholds.py). Above,
     the overshoot is no longer that of a normal walk and ln(gamma) is used: by Wald's inequality it never
     has more false alarms than asked, whatever the law of the log-likelihood ratio.
 
@@ -42,7 +42,7 @@ def cusum_threshold(gamma: float, k: float) -> float:
 
 
 def delay_bound(gamma: float, k: float) -> float:
-    """D*: the least mean delay, in windows, of any test with that ``gamma`` (threats.md 3.2).
+    """D*: the least mean delay, in windows, of any test with that ``gamma`` (Lorden 1971, corrected after Siegmund).
 
     Example:
         >>> round(delay_bound(2.592e6, 0.251))  # windows, for a QBER of 2 -> 2.1 % at 1e4 bits each

@@ -17,7 +17,7 @@ from qanat.watch.windows import detection_window, error_window
 
 MEMORY_S = 300.0  # link time; the baselines' time constant (design/watch_thresholds.py)
 MONITORS_PER_LINK = 2  # they share the link's false-alarm budget
-SILENCE_TIMEOUT_NS = 3 * NS_PER_S  # a silent sensor is itself an alarm (threats.md 7)
+SILENCE_TIMEOUT_NS = 3 * NS_PER_S  # a silent sensor is itself an alarm
 FIRST_REPORT_TIMEOUT_NS = 60 * NS_PER_S  # modules start, kernels compile
 
 

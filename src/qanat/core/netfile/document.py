@@ -79,7 +79,7 @@ class DemandDocument(Document):
 class PolicyDocument(Document):
     """Limits that hold for the whole network."""
 
-    key_size_bits: int = Field(default=_LIMITS.key_size_bits, ge=64, le=65_536, multiple_of=8)
+    key_size_bits: int = Field(default=_LIMITS.key_size_bits, ge=64, le=4_096, multiple_of=8)
     buffer_keys: int = Field(default=_LIMITS.buffer_keys, ge=1, le=1_000_000)
     store_bits_max: int = Field(default=_LIMITS.store_bits_max, ge=100_000, le=10**12)
     false_alarm_interval_s: float = Field(default=_LIMITS.false_alarm_interval_s, ge=60, le=1e10)

@@ -46,7 +46,7 @@ def schedule_from_qber(size_bits: int, qber: float) -> Schedule:
     """The plan for this many bits at this estimated error rate.
 
     The first blocks hold about 0.6 errors each; each later pass has eight times larger blocks. Fewer and
-    larger steps would save leak and cost round trips (distillation.md, 5.1; bench/cascade.py).
+    larger steps would save leak and cost round trips (bench/cascade.py).
 
     Example:
         >>> schedule_from_qber(200_000, 0.02)

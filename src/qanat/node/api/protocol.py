@@ -1,6 +1,6 @@
 """One HTTP connection: uvicorn's protocol, plus who the peer is, time limits, and errors as JSON.
 
-uvicorn has no public hook for the peer's certificate (platform.md, 2.1). What this file uses of its insides is
+uvicorn has no public hook for the peer's certificate. What this file uses of its insides is
 kept short and is pinned by a contract test; the dependency is capped in pyproject.toml.
 """
 

@@ -27,7 +27,7 @@ class ChildConfig(msgspec.Struct, frozen=True):
         link_time_base_ns: Unix time at which link time starts in this run of the workers.
         link_time_rate_max: Link seconds per wall second are never more than this.
         glass_keys: Simulation keys per link, as hex. Only transmitters and glass ever get them: see
-            reference "lazy settings". They are no secret of any live key.
+            docs/decisions/0003. They are no secret of any live key.
     """
 
     process: str
