@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from qanat.core.errors import QanatError
+from qanat.core.errors import EnvironmentProblem, QanatError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 State = Annotated[Path | None, typer.Option("--state", help="State directory of the network.", show_default=False)]
@@ -226,14 +226,23 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except QanatError as error:
-        typer.echo(f"qanat: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
     except KeyboardInterrupt:
-        typer.echo("qanat: interrupted", err=True)
-        sys.exit(130)
+        _end("interrupted", 130)
+    except SystemExit as end:
+        if end.code == 130:  # how typer passes Ctrl-C on, without a word
+            _end("interrupted", 130)
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a full disk, a file that may not be touched: not our bug, so no traceback
+        _end(f"{error}; `qanat doctor` looks at the usual causes", EnvironmentProblem.exit_code)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    typer.echo(f"qanat: {text}", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -68,8 +68,7 @@ class Supervisor:
         self.network, self.state, self._say = network, state, say
         self._rate_max = link_time_rate_max
         self._ports = choose_ports(network)
-        names = [hub_socket(), glass_socket(), *(kq1_socket(site) for site in network.sites)]
-        self._sockets = {name: str(state.socket_path(name)) for name in names}
+        self._sockets: dict[str, str] = {}  # known at the start: a long path needs a short folder beside it
         groups = [[site] for site in network.sites] if is_isolated else [list(network.sites)]
         self.children = [
             Child("hub", "hub"),
@@ -109,6 +108,8 @@ class Supervisor:
         Raises:
             ChildFailed: one ended, or was not ready in a minute.
         """
+        names = [hub_socket(), glass_socket(), *(kq1_socket(site) for site in self.network.sites)]
+        self._sockets = {name: str(self.state.socket_path(name)) for name in names}
         self.state.write_ports({"pid": os.getpid()} | msgspec.to_builtins(self._ports))
         for child in self.children:
             self._spawn(child)

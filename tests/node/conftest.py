@@ -1,0 +1,25 @@
+"""Fixtures of the live tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # live_network.py is shared with tests/cli
+
+from live_network import Live, until
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The tiny network with one process per KME, filled with key for every pair; shared by a file's tests."""
+    network = Live(tmp_path_factory.mktemp("live"), ("--isolate",))
+    try:
+        network.start()
+        until(lambda: all(pair["state"] == "served" for pair in network.snapshot()["pairs"]), patience_s=40)
+        yield network
+    finally:
+        network.stop()
