@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qanat.core.errors import QanatError
@@ -103,3 +105,28 @@ class Pair:
             return self.exchange()
         except QanatError:
             return None
+
+
+class Load:
+    """An application that fetches keys in a thread of its own, with clients of its own, until told to stop."""
+
+    def __init__(self, make_pair: Callable[[], Pair]) -> None:
+        self._make_pair = make_pair
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="demo-load", daemon=True)
+        self.count = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join(10.0)
+
+    def _run(self) -> None:
+        pair = self._make_pair()
+        while not self._is_over.is_set():
+            if pair.try_exchange() is None:
+                self._is_over.wait(0.05)
+            else:
+                self.count += 1

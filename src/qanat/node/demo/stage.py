@@ -49,14 +49,17 @@ class Stage:
                 return tuple(pair["links"])
         return ()
 
-    def newest_alarm(self, link: LinkId, *, is_raised: bool, after_ns: int) -> dict[str, Any] | None:
+    def first_alarm(self, link: LinkId, *, is_raised: bool, after_ns: int) -> dict[str, Any] | None:
         """The first alarm of this link after a moment."""
-        found = [
+        return next(iter(self.alarms(link, is_raised=is_raised, after_ns=after_ns)), None)
+
+    def alarms(self, link: LinkId, *, is_raised: bool, after_ns: int) -> list[dict[str, Any]]:
+        """The link's alarms since a moment, oldest first."""
+        return [
             alarm
-            for alarm in self.snapshot()["alarms"]
+            for alarm in reversed(self.snapshot()["alarms"])
             if alarm["link"] == link and alarm["raised"] == is_raised and alarm["at_ns"] >= after_ns
         ]
-        return found[-1] if found else None
 
     def kme(self, site: SiteId) -> Child:
         return next(child for child in self.supervisor.children if child.process_name == "kme" and site in child.sites)

@@ -12,7 +12,7 @@ from qanat.core.errors import QanatError
 from qanat.core.ids import LinkId
 from qanat.core.paths import disjoint_paths, shortest_path
 from qanat.core.topology import Demand, Network
-from qanat.node.demo.applications import Pair, Record, digest
+from qanat.node.demo.applications import Load, Pair, Record, digest
 from qanat.node.demo.stage import Stage
 from qanat.node.demo.teller import Teller
 from qanat.node.statedir import StateDir
@@ -32,7 +32,7 @@ class Story:
     """The demo's cast (two pairs of applications, one link for Eve) and its steps in order."""
 
     def __init__(self, network: Network, state: StateDir, stage: Stage, teller: Teller) -> None:
-        self._stage, self._tell, self._network = stage, teller, network
+        self._stage, self._tell, self._network, self._state = stage, teller, network, state
         self.record = Record()
         near, far = cast(network)
         self.near = Pair(network, state, near.saes, self.record)
@@ -145,13 +145,14 @@ class Story:
     def _trouble(self, link: LinkId, what: str) -> None:
         """Common to Eve and the cut: alarm, new route, service; each with its time."""
         tell, stage, begun_ns = self._tell, self._stage, time.time_ns()
-        stage.wait(lambda: stage.newest_alarm(link, is_raised=True, after_ns=begun_ns) is not None, patience_s=20)
-        alarm = stage.newest_alarm(link, is_raised=True, after_ns=begun_ns)
+        stage.wait(lambda: stage.first_alarm(link, is_raised=True, after_ns=begun_ns) is not None, patience_s=20)
+        alarm = stage.first_alarm(link, is_raised=True, after_ns=begun_ns)
         if alarm is None:
             tell.check(f"alarm within {ALARM_S_MAX:g} s of {what}", False, "no alarm")
             return
         took_s = (alarm["at_ns"] - begun_ns) / 1e9
-        tell.say(f"  ALARM {alarm['number']} ({alarm['severity']}): {alarm['evidence']}")
+        for raised in stage.alarms(link, is_raised=True, after_ns=begun_ns):
+            tell.say(f"  ALARM {raised['number']} ({raised['kind']}, {raised['severity']}): {raised['evidence']}")
         tell.check(f"alarm within {ALARM_S_MAX:g} s of {what}", took_s <= ALARM_S_MAX, f"{took_s:.2f} s")
         stage.wait(lambda: self._route_without(link), patience_s=10)
         rerouted_ns = time.time_ns()
@@ -215,11 +216,15 @@ class Story:
         """Step 6, second half: SIGKILL under load; afterwards no key twice and none different."""
         tell, stage = self._tell, self._stage
         before = [shared for _ in range(20) if (shared := self.near.try_exchange()) is not None]
+        load = Load(lambda: Pair(self._network, self._state, self.near.saes, self.record))
+        load.start()
+        stage.wait(lambda: load.count >= 10, patience_s=10)
         child = stage.kme(self.near.sites[0])
         pid = child.popen.pid if child.popen is not None else 0
         os.kill(pid, signal.SIGKILL)
-        tell.say(f"  KME of {self.near.sites[0]}: process {pid} killed with SIGKILL after {len(before)} more keys")
+        tell.say(f"  KME of {self.near.sites[0]}: process {pid} killed with SIGKILL while an application fetches keys")
         back_s = stage.wait(lambda: self.near.try_exchange() is not None, patience_s=30)
+        load.stop()
         tell.check("the KME comes back and serves", back_s is not None, f"{back_s or 0:.1f} s")
         after = sum(self.near.try_exchange() is not None for _ in range(20))
         again = sum(self._is_given_again(shared.slave) for shared in before)
