@@ -141,14 +141,17 @@ class ObservedStore(CrashingStore):
         self._site = site
         self._tell = tell
         self._writes: list[Write] = []
+        self._ledger_rows: dict[str, bytes] = {}  # only the last of each account becomes durable
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._writes = []
+        self._ledger_rows = {}
         with super().transaction():
             yield
-        if self._writes:
-            self._tell(Committed(self._site, tuple(self._writes)))
+        rows = (LedgerWritten(account, value) for account, value in self._ledger_rows.items())
+        if self._writes or self._ledger_rows:
+            self._tell(Committed(self._site, (*self._writes, *rows)))
 
     def put_piece(self, record: PieceRecord, bits: SecretBits) -> None:
         super().put_piece(record, bits)
@@ -181,4 +184,4 @@ class ObservedStore(CrashingStore):
     def put_fact(self, kind: str, name: str, value: bytes | None) -> None:
         super().put_fact(kind, name, value)
         if kind == "ledger" and value is not None:
-            self._writes.append(LedgerWritten(name, value))
+            self._ledger_rows[name] = value
