@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -40,16 +39,11 @@ def client_of(state: StateDir, sae: str) -> KeyDeliveryClient:
     )
 
 
-def digest(key: DeliveredKey) -> str:
-    """What two people compare aloud: 16 hex digits of SHA-256, which tell nothing of a random key."""
-    return hashlib.sha256(b"qanat key digest\n" + key.bits.reveal()).hexdigest()[:16]
-
-
 def _shown(key: DeliveredKey, is_revealing: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "key_ID": str(key.key_id),
         "size_bits": key.bits.size_bits,
-        "digest": digest(key),
+        "digest": key.digest,
         "provenance": key.provenance.sentence() if key.provenance is not None else None,
     }
     if is_revealing:  # asked for in so many words

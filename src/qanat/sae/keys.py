@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from qanat.core.ids import KeyId, SaeId
@@ -23,3 +24,8 @@ class DeliveredKey:
     slave: SaeId
     bits: SecretBits
     provenance: Provenance | None
+
+    @property
+    def digest(self) -> str:
+        """What two people compare aloud: 16 hex digits of SHA-256, which tell nothing of a random key."""
+        return hashlib.sha256(b"qanat key digest\n" + self.bits.reveal()).hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -17,11 +16,6 @@ from qanat.sae.client import KeyDeliveryClient
 from qanat.sae.keys import DeliveredKey
 
 
-def digest(key: DeliveredKey) -> str:
-    """16 hex digits to compare; they tell nothing of a random key."""
-    return hashlib.sha256(b"qanat key digest\n" + key.bits.reveal()).hexdigest()[:16]
-
-
 @dataclass(slots=True)
 class Record:
     """Every delivery of the whole demo, by role. Digests only."""
@@ -32,7 +26,7 @@ class Record:
 
     def note(self, role: str, key: DeliveredKey) -> None:
         self.deliveries[role, key.key_id] += 1
-        (self.as_master if role == "master" else self.as_slave)[key.key_id] = digest(key)
+        (self.as_master if role == "master" else self.as_slave)[key.key_id] = key.digest
 
     @property
     def doubled(self) -> int:

@@ -12,7 +12,7 @@ from qanat.core.errors import QanatError
 from qanat.core.ids import LinkId
 from qanat.core.paths import disjoint_paths, shortest_path
 from qanat.core.topology import Demand, Network
-from qanat.node.demo.applications import Load, Pair, Record, digest
+from qanat.node.demo.applications import Load, Pair, Record
 from qanat.node.demo.stage import Stage
 from qanat.node.demo.teller import Teller
 from qanat.node.statedir import StateDir
@@ -80,7 +80,7 @@ class Story:
             shared = pair.exchange()
             tell.say(f"  {name}: {pair.saes[0]} at {pair.sites[0]}, {pair.saes[1]} at {pair.sites[1]}")
             tell.say(f"    key_ID {shared.master.key_id}")
-            tell.say(f"    digests {digest(shared.master)} and {digest(shared.slave)}")
+            tell.say(f"    digests {shared.master.digest} and {shared.slave.digest}")
             provenance = shared.slave.provenance
             tell.say(f"    provenance: {provenance.sentence() if provenance is not None else 'NONE'}")
             tell.check(
