@@ -18,6 +18,7 @@ from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Statu
 from qanat.km.kme import Kme
 from qanat.node.api.app import create_app
 from qanat.node.api.server import serve
+from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import read_kek
 from qanat.node.messages import (
     KQ1,
@@ -32,7 +33,6 @@ from qanat.node.messages import (
 from qanat.node.pki import kme_credentials
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
-from qanat.node.processes.link_end import SystemEntropy
 from qanat.node.processes.peers import PeerLine, client_context, listen
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread

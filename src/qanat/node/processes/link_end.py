@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ from qanat.core.topology import Link
 from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.distill.plan import SessionPlan
 from qanat.distill.session import Session, SessionFailed
+from qanat.node.entropy import SystemEntropy
 from qanat.node.messages import BlockEnded, Note, Reported
 from qanat.node.processes.auth_reserve import AuthReserve
 from qanat.node.processes.hub_client import HubClient
@@ -47,13 +47,6 @@ class Frame(msgspec.Struct, tag="frame", frozen=True):
 
 
 CLASSICAL: Codec[Open | Opened | Frame] = Codec(Open | Opened | Frame)
-
-
-class SystemEntropy:
-    """The operating system's random bytes: the live network's Entropy port."""
-
-    def random_bytes(self, size_bytes: int) -> bytes:
-        return os.urandom(size_bytes)
 
 
 def session_plan(link: Link, epoch: int) -> SessionPlan:
