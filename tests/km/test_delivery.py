@@ -327,3 +327,22 @@ def test_nonsense_from_a_peer_becomes_an_event():
         world.call("a", lambda kme, f=frame: kme.receive("nobody", f, world.now_ns))
     assert len(world.of_kind("a", PeerMisbehaved)) >= 7
     assert world.enc("a1", "b1").keys
+
+
+def test_left_overs_shorter_than_a_key_do_not_fill_the_store():
+    """Keys of 4096 bits leave an end of each piece unused; it is destroyed and counted, not kept for ever."""
+    world = a_world(0, policy=Policy(key_size_bits=4096))
+    world.distil("a-b", 4, size_bytes=2100)
+    world.run(100 * MS)
+    taken = 0
+    with suppress(KeyDeliveryError):
+        while True:
+            container = world.enc("a1", "b1", 1)
+            world.run(50 * MS)
+            world.dec("b1", "a1", ids(container))
+            taken += 1
+    world.run(100 * MS)
+    own = [piece for piece in world.kmes["a"]._c.books.pieces.values() if piece.record.owner == "a"]
+    assert taken > 0
+    assert [piece.remaining_bytes for piece in own if piece.remaining_bytes < 512] == []
+    world.check_ledgers()

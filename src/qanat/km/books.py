@@ -16,7 +16,6 @@ from qanat.core.secret import SecretBits
 from qanat.km.ledger import Fate, Ledger
 from qanat.km.store import GrantRecord, PieceRecord, PieceState, Snapshot, Store
 
-KEY_BYTES_MIN = 8  # 64 bits: the shortest key given out, so shorter left-overs are destroyed
 # Names of blocks that may not come back. A relay or block lives for minutes; at ten a second this is hours.
 SEEN_MAX = 100_000
 
@@ -54,7 +53,13 @@ Cut = tuple[Piece, int]  # a piece and the offset at which a key begins
 class Books:
     """Pieces, grants and the ledger of one KME."""
 
-    def __init__(self, site: SiteId, store: Store, snapshot: Snapshot) -> None:
+    def __init__(self, site: SiteId, store: Store, snapshot: Snapshot, *, left_over_bytes: int) -> None:
+        """
+        Args:
+            left_over_bytes: A piece with fewer bytes left is used up: the rest is destroyed, or pieces too
+                short for a key of the default size would fill the store.
+        """
+        self._left_over_bytes = left_over_bytes
         self._site = site
         self._store = store
         self.ledger = Ledger(store, snapshot)
@@ -103,6 +108,11 @@ class Books:
     def held_bytes(self, account: str) -> int:
         """Bytes of an account in the store, granted but unfetched ones included; from the pieces, not the ledger."""
         return sum(self.held_of(piece) for piece in self.pieces.values() if piece.record.account == account)
+
+    def booked_bits(self, account: str) -> int:
+        """Bits of an account that must still be held, by the ledger: no walk over the pieces."""
+        row = self.ledger.accounts.get(account)
+        return row.held if row is not None else 0
 
     def held_of(self, piece: Piece) -> int:
         return piece.remaining_bytes + sum(self.grants[key_id].size_bytes for key_id in piece.grants)
@@ -157,7 +167,7 @@ class Books:
             raise LocalProtocolError(f"{offset}+{size_bytes} is not free in piece {piece.record.piece}")
         lost = offset - piece.offset
         piece.offset = offset + size_bytes
-        if piece.remaining_bytes < KEY_BYTES_MIN:
+        if piece.remaining_bytes < self._left_over_bytes:
             lost += piece.remaining_bytes
             piece.offset = piece.record.size_bytes
         if fate is not None:

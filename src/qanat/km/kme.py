@@ -68,7 +68,7 @@ class Kme:
             network=network,
             store=store,
             entropy=entropy,
-            books=Books(site, store, snapshot),
+            books=Books(site, store, snapshot, left_over_bytes=network.policy.key_size_bits // 8),
             links=Links(store, snapshot),
             channel=Channel(store, entropy, snapshot),
         )

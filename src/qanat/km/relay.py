@@ -349,7 +349,7 @@ class Relay:
             return  # given up by its origin before it came
         size_bytes = header.size_bytes - CONFIRM_KEY_BYTES
         account = relay_account(header.origin)
-        if 8 * (self._c.books.held_bytes(account) + size_bytes) > self._c.network.policy.store_bits_max:
+        if self._c.books.booked_bits(account) + 8 * size_bytes > self._c.network.policy.store_bits_max:
             self._fail(header, "the target's store is full")
             return
         keys = payload.take(0, size_bytes)

@@ -93,7 +93,7 @@ class Supply:
         if reason is not None:
             return reason
         limit = self._c.network.policy.store_bits_max
-        if 8 * self._c.books.held_bytes(block.link) + block.bits.size_bits > limit:
+        if self._c.books.booked_bits(block.link) + block.bits.size_bits > limit:
             return f"the store holds up to {limit} bits of one link and is full"
         early = self._early.get(block.block)
         if early is not None and early[1] != block.bits.size_bits // 8:
