@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from qanat.cli.main import main
 from qanat.node.admin_client import ask
 from qanat.node.statedir import StateDir
 
@@ -40,6 +43,19 @@ def qanat(*arguments: str, timeout_s: float = 30.0) -> Done:
     )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def qanat_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
+    """As ``qanat``, in this process: the same ``main``, without half a second of Python's start."""
+    capsys.readouterr()
+    before, sys.argv = sys.argv, ["qanat", *arguments]
+    try:
+        with pytest.raises(SystemExit) as end:
+            main()
+    finally:
+        sys.argv = before
+    out, err = capsys.readouterr()
+    return Done(int(end.value.code or 0), out, err)
 
 
 @dataclass

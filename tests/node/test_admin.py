@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qanat.cli.check import load_network
+from qanat.core.alarms import Command
 from qanat.node.messages import AdminReply, AdminRequest, AttackOn
 from qanat.node.processes.admin import Admin
 from qanat.node.processes.loop import Journal, Loop
@@ -87,3 +89,15 @@ def test_a_cut_names_the_links_on_the_fibre(desk: Desk) -> None:
 
 def test_an_sae_is_found_with_its_site(desk: Desk) -> None:
     assert desk.ask("sae", name="carol").data == {"id": "carol", "site": "wedding"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
+def test_a_full_disk_stops_the_journal_and_not_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[Command] = []
+    journal = Journal(Path("/dev/full"))
+    Loop(load_network(NETWORKS / "tiny.toml"), journal, sent.append).begin()
+    assert sent  # commands go out all the same
+    assert journal.newest  # and the page shows them
+    assert "cannot be written" in caplog.text
+    with contextlib.suppress(OSError):
+        journal._file.close()

@@ -6,6 +6,7 @@ LinkReport -> Watcher.observe -> Alarm -> Controller.step -> Command -> the KME 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -50,8 +51,11 @@ class Journal:
         line = {"at_ns": entry.at_ns, "kind": kind, "text": text}
         if record is not None:
             line["record"] = msgspec.to_builtins(record)
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError as error:  # a full disk: alarms and commands matter more than their record
+            logging.error("the journal cannot be written: %s", error)  # noqa: TRY400
 
 
 class Loop:

@@ -1,0 +1,105 @@
+"""KME to KME over mutual TLS: the sender is who its certificate says, and nobody else gets a word in."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from live_network import TINY
+
+from qanat.cli.check import load_network
+from qanat.core.ids import SaeId, SiteId
+from qanat.node.pki import Credentials, kme_credentials, provision, sae_credentials
+from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.statedir import StateDir
+from qanat.node.supervisor import free_ports
+from qanat.node.wire import write_frame
+
+MITTE, MOABIT, WEDDING = SiteId("mitte"), SiteId("moabit"), SiteId("wedding")
+
+
+def provisioned(folder: Path) -> StateDir:
+    state = StateDir(folder)
+    state.prepare()
+    provision(state, load_network(TINY), datetime.now(UTC))
+    return state
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> StateDir:
+    return provisioned(tmp_path_factory.mktemp("peers"))
+
+
+async def until(is_true: Callable[[], object]) -> None:
+    for _ in range(250):
+        if is_true():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not become true")
+
+
+def test_frames_arrive_in_order_with_the_name_on_the_certificate(state: StateDir) -> None:
+    async def run() -> None:
+        heard: list[tuple[SiteId, bytes]] = []
+        port = next(free_ports())
+        line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)))
+        task = asyncio.create_task(line.run())
+        line.send(b"before anybody listens")
+        async with await listen(port, kme_credentials(state, MOABIT), lambda peer, frame: heard.append((peer, frame))):
+            await until(lambda: len(heard) == 1)
+            for number in range(100):
+                line.send(b"%d" % number)
+            await until(lambda: len(heard) == 101)
+            task.cancel()
+        assert heard == [(MITTE, b"before anybody listens"), *((MITTE, b"%d" % number) for number in range(100))]
+
+    asyncio.run(run())
+
+
+def test_a_line_does_not_speak_to_a_kme_of_another_site(state: StateDir) -> None:
+    async def run() -> None:
+        heard: list[bytes] = []
+        port = next(free_ports())
+        async with await listen(port, kme_credentials(state, WEDDING), lambda _peer, frame: heard.append(frame)):
+            line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)))
+            task = asyncio.create_task(line.run())
+            line.send(b"for moabit only")
+            await asyncio.sleep(0.6)
+            task.cancel()
+        assert heard == []
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("who", ["nobody", "an SAE", "a KME of another CA"])
+def test_a_stranger_says_nothing_here(state: StateDir, tmp_path: Path, who: str) -> None:
+    def context() -> ssl.SSLContext:
+        own = kme_credentials(state, MOABIT)
+        if who == "nobody":
+            return ssl.create_default_context(cafile=own.cafile)
+        if who == "an SAE":
+            return client_context(sae_credentials(state, SaeId("alice")))
+        stranger = kme_credentials(provisioned(tmp_path), MITTE)
+        return client_context(Credentials(stranger.certfile, stranger.keyfile, own.cafile))
+
+    async def run() -> None:
+        heard: list[bytes] = []
+        port = next(free_ports())
+        async with await listen(port, kme_credentials(state, MOABIT), lambda _peer, frame: heard.append(frame)):
+            try:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", port, ssl=context(), server_hostname="127.0.0.1"
+                )
+                write_frame(writer, b"let me in")
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+                writer.close()
+            except OSError:
+                pass  # refused with an alert: as good
+            await asyncio.sleep(0.1)
+        assert heard == []
+
+    asyncio.run(run())
