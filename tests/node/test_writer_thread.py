@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from qanat.core.errors import EnvironmentProblem, QanatError
+from qanat.core.errors import EnvironmentProblem
+from qanat.km.documents import KeyDeliveryError
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 
 
@@ -152,11 +153,8 @@ def test_a_store_that_cannot_even_be_read_again_is_tried_until_it_can() -> None:
 
 
 def test_a_refusal_is_answered_alone_and_spoils_nobody() -> None:
-    class NotYours(QanatError):
-        """No."""
-
     def refuse(_kme: Any, _now_ns: int) -> None:
-        raise NotYours
+        raise KeyDeliveryError(400, "not yours")
 
     async def run() -> None:
         bench = Bench()
@@ -170,7 +168,7 @@ def test_a_refusal_is_answered_alone_and_spoils_nobody() -> None:
         await asyncio.sleep(0.05)
         bench.disk.gate.set()
         assert (await before, await after) == (1, 2)
-        with pytest.raises(NotYours):
+        with pytest.raises(KeyDeliveryError):
             await refused
         await bench.thread.stop()
 
