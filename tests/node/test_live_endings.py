@@ -102,7 +102,8 @@ def test_ctrl_c_while_starting_ends_in_one_sentence_without_orphans(tmp_path: Pa
         _, err = popen.communicate(timeout=20)
     until(lambda: not any(is_alive(pid) for pid in children), patience_s=8)
     if after_s > 0.3:  # before that, Python itself is still starting
-        assert popen.returncode == 130, err
+        # CPython ends by the signal itself when Ctrl-C fell into an exec() of an import; a shell shows 130 for both.
+        assert popen.returncode in (130, -signal.SIGINT), err
         assert "Traceback" not in err
         assert err.strip().splitlines()[-1] == "qanat: interrupted"
 

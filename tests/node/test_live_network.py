@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from qanat.cli.check import load_network
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId
 from qanat.node.demo.applications import Pair, Record
-from qanat.node.pki import sae_credentials
+from qanat.node.pki import provision, sae_credentials
+from qanat.node.statedir import StateDir
 from qanat.sae.errors import KeysNotFound
 
 pytestmark = [
@@ -147,6 +149,26 @@ def test_the_client_from_pypi_carries_a_key_between_two_live_kmes(live: Live) ->
     assert code == 200
     assert [(key.key_id, key.key) for key in got.keys] == [(key.key_id, key.key) for key in sent.keys]
     assert bob.get_key_with_key_IDs("alice", [sent.keys[0].key_id])[0] == 400
+
+
+def test_a_certificate_of_another_ca_is_refused_in_a_sentence(
+    live: Live, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stranger = StateDir(tmp_path)
+    stranger.prepare()
+    provision(stranger, load_network(TINY), datetime.now(UTC))
+    folder = live.state.sae(ALICE)
+    own = {name: (folder / name).read_bytes() for name in ("cert.pem", "key.pem")}
+    try:
+        for name in own:
+            (folder / name).write_bytes((stranger.sae(ALICE) / name).read_bytes())
+        done = qanat_here(capsys, "key", "get", "alice", "bob", "--state", str(live.state.path))
+    finally:
+        for name, data in own.items():
+            (folder / name).write_bytes(data)
+    assert (done.code, done.out) == (3, "")
+    assert "certificate" in done.err
+    assert qanat_here(capsys, "key", "get", "alice", "bob", "--state", str(live.state.path)).code == 0
 
 
 NONSENSE = (b"\xff" * 4096, b"\x00\x00\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\x00\x00", b"")

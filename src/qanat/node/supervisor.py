@@ -249,6 +249,8 @@ def running(supervisor: Supervisor) -> Iterator[Supervisor]:
             supervisor.start()
             yield supervisor
         finally:
-            previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave orphans
+            # A second Ctrl-C or SIGTERM must not cut the draining short.
+            previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
             supervisor.stop()
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
