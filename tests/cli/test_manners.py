@@ -108,6 +108,7 @@ def test_a_state_place_that_cannot_be_used_is_named(run, tmp_path: Path) -> None
     done = run("up", str(TINY), "--state", str(open_to_all))
     assert done.code == 3
     assert "chmod 700" in done.err
+    assert "kernels" not in done.err  # told at once, not after compiling
 
 
 def test_a_hub_that_hangs_or_talks_nonsense_is_told_in_a_sentence(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +127,19 @@ def test_ports_are_different_and_none_is_left_is_told(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "PORT_TRIES", 3)
     with pytest.raises(EnvironmentProblem, match="no free port"):
         choose_ports(network)
+
+
+def test_two_networks_that_start_at_once_take_different_ports(tmp_path: Path) -> None:
+    benches = [Bench(tmp_path / name) for name in ("one", "two")]
+    assert benches[0].supervisor.ports == benches[1].supervisor.ports  # both looked before either started
+    threads = [threading.Thread(target=bench.supervisor.start) for bench in benches]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert all(bench.hub.is_ready for bench in benches)
+        assert len({bench.supervisor.ports.dashboard for bench in benches}) == 2
+    finally:
+        for bench in benches:
+            bench.supervisor.stop()

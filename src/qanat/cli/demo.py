@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qanat.cli.check import load_network
 from qanat.cli.place import network_path
 from qanat.cli.show import as_json_text, table
-from qanat.cli.up import stop_on_sigterm
+from qanat.cli.up import check_place, stop_on_sigterm
 
 if TYPE_CHECKING:
     from qanat.core.topology import Network
@@ -30,6 +30,7 @@ def demo(file: Path | None, *, state: Path | None, is_ending: bool, as_json: boo
     cast(network)  # a file without the two pairs is told at once
     place = StateDir(state) if state is not None else StateDir.default(network.name)
     stop_on_sigterm()
+    check_place(place)
     warm_kernels(lambda text: print(text, file=sys.stderr))
     teller = Teller(is_quiet=as_json)
     supervisor = Supervisor(network, place, is_isolated=True, say=lambda text: teller.say(f"  supervisor: {text}"))

@@ -7,9 +7,13 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from qanat.cli.check import load_network
 from qanat.cli.place import network_path
+
+if TYPE_CHECKING:
+    from qanat.node.statedir import StateDir
 
 
 def stop_on_sigterm() -> None:
@@ -21,6 +25,17 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def check_place(place: StateDir) -> None:
+    """Say what is wrong with the state directory before half a minute goes into compiling.
+
+    Raises:
+        EnvironmentProblem: it cannot be used, or a network runs from it.
+    """
+    place.prepare()
+    with place.lock():
+        pass
+
+
 def up(file: Path | None, *, state: Path | None, is_isolated: bool, as_json: bool) -> int:
     from qanat.node.statedir import StateDir  # noqa: PLC0415
     from qanat.node.supervisor import Supervisor, running  # noqa: PLC0415
@@ -29,6 +44,7 @@ def up(file: Path | None, *, state: Path | None, is_isolated: bool, as_json: boo
     network = load_network(network_path(file))
     place = StateDir(state) if state is not None else StateDir.default(network.name)
     stop_on_sigterm()
+    check_place(place)
     warm_kernels(lambda text: print(text, file=sys.stderr))
     supervisor = Supervisor(network, place, is_isolated=is_isolated, say=lambda text: print(text, file=sys.stderr))
     with running(supervisor):

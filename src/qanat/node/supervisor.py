@@ -25,6 +25,7 @@ from qanat.core.ids import SiteId
 from qanat.core.topology import Network
 from qanat.node.processes.config import ChildConfig, Ports, glass_socket, hub_socket, kq1_socket
 from qanat.node.statedir import StateDir
+from qanat.node.turn import turn_to_start
 
 FIRST_PORT = 20_140
 PORT_TRIES = 2_000
@@ -108,6 +109,11 @@ class Supervisor:
         Raises:
             ChildFailed: one ended, or was not ready in a minute.
         """
+        with turn_to_start():
+            self._ports = choose_ports(self.network)  # again: another network may have started meanwhile
+            self._start_all()
+
+    def _start_all(self) -> None:
         names = [hub_socket(), glass_socket(), *(kq1_socket(site) for site in self.network.sites)]
         self._sockets = {name: str(self.state.socket_path(name)) for name in names}
         self.state.write_ports({"pid": os.getpid()} | msgspec.to_builtins(self._ports))
