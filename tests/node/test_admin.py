@@ -12,7 +12,8 @@ from qanat.cli.check import load_network
 from qanat.core.alarms import Command
 from qanat.node.messages import AdminReply, AdminRequest, AttackOn
 from qanat.node.processes.admin import Admin
-from qanat.node.processes.loop import Journal, Loop
+from qanat.node.processes.journal import Journal
+from qanat.node.processes.loop import Loop
 from qanat.node.processes.view import NetworkView
 
 NETWORKS = Path(__file__).parents[2] / "networks"
@@ -92,12 +93,13 @@ def test_an_sae_is_found_with_its_site(desk: Desk) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full (Linux)")
-def test_a_full_disk_stops_the_journal_and_not_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_stops_the_journal_and_not_the_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sent: list[Command] = []
-    journal = Journal(Path("/dev/full"))
+    (tmp_path / "journal.jsonl").symlink_to("/dev/full")
+    journal = Journal(tmp_path / "journal.jsonl")
     Loop(load_network(NETWORKS / "tiny.toml"), journal, sent.append).begin()
     assert sent  # commands go out all the same
     assert journal.newest  # and the page shows them
     assert "cannot be written" in caplog.text
     with contextlib.suppress(OSError):
-        journal._file.close()
+        journal._entries._file.close()

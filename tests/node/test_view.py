@@ -14,7 +14,8 @@ from live_network import TINY
 from qanat.cli.check import load_network
 from qanat.core.ids import BlockId, LinkId
 from qanat.core.report import BlockReport, LinkReport
-from qanat.node.processes.loop import Journal, Loop
+from qanat.node.processes.journal import Journal
+from qanat.node.processes.loop import Loop
 from qanat.node.processes.stretch import Stretch
 from qanat.node.processes.view import AVERAGE_NS, NetworkView
 

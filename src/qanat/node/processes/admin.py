@@ -9,7 +9,7 @@ from typing import Any
 from qanat.core.errors import MisuseError
 from qanat.core.ids import LinkId, SaeId
 from qanat.node.messages import AdminReply, AdminRequest, AttackOn
-from qanat.node.processes.loop import Journal
+from qanat.node.processes.journal import Journal
 from qanat.node.processes.view import NetworkView, block_summary
 from qanat.physics.attack import attack_from_name
 

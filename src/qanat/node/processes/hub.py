@@ -33,7 +33,8 @@ from qanat.node.messages import (
 )
 from qanat.node.processes.admin import Admin
 from qanat.node.processes.config import ChildConfig, hub_socket
-from qanat.node.processes.loop import Journal, Loop
+from qanat.node.processes.journal import Journal
+from qanat.node.processes.loop import Loop
 from qanat.node.processes.page import PageServer
 from qanat.node.processes.view import NetworkView
 from qanat.node.statedir import StateDir

@@ -5,17 +5,11 @@ LinkReport -> Watcher.observe -> Alarm -> Controller.step -> Command -> the KME 
 
 from __future__ import annotations
 
-import json
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from qanat.control.controller import Controller
 from qanat.core.alarms import Alarm, Command
@@ -23,39 +17,11 @@ from qanat.core.ids import LinkId, SiteId
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.timebase import NS_PER_S
 from qanat.core.topology import Network
+from qanat.node.processes.journal import REMEMBERED_COUNT, Journal
 from qanat.watch.watcher import Watcher
 
 # Reports come every 50 ms of link time; a stretch of 20 makes that a second. Ten seconds is silence.
 SILENCE_TIMEOUT_NS = 10 * NS_PER_S
-# What the page and the command line show; the whole journal is in the file.
-REMEMBERED_COUNT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
-    at_ns: int
-    kind: str
-    text: str
-
-
-class Journal:
-    """Append-only JSON lines, and the newest entries in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
-        self.newest: deque[JournalEntry] = deque(maxlen=REMEMBERED_COUNT)
-
-    def write(self, kind: str, text: str, record: object = None) -> None:
-        entry = JournalEntry(time.time_ns(), kind, text)
-        self.newest.appendleft(entry)
-        line = {"at_ns": entry.at_ns, "kind": kind, "text": text}
-        if record is not None:
-            line["record"] = msgspec.to_builtins(record)
-        try:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
-        except OSError as error:  # a full disk: alarms and commands matter more than their record
-            logging.error("the journal cannot be written: %s", error)  # noqa: TRY400
 
 
 class Loop:
@@ -82,6 +48,7 @@ class Loop:
         self._carry(self.controller.initial_commands(time.time_ns()))
 
     def on_report(self, report: LinkReport) -> None:
+        self.journal.write_report(report)
         now_ns = time.time_ns()
         alarms: list[Alarm] = []
         if report.number == 0 and report.link in self._last_start_ns:
@@ -91,6 +58,7 @@ class Loop:
         self._step(alarms=alarms, reports=[report])
 
     def on_block(self, report: BlockReport) -> None:
+        self.journal.write_report(report)
         self._step(reports=[report])
 
     def on_stores(self, stores: list[Any]) -> None:
