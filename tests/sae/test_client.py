@@ -231,7 +231,9 @@ def alice_before(two: TwoKmes, files: Files, answer: Callable[[bytes], bytes | N
 
 
 def http_answer(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+    """The servers here close after each answer and say so: else the next request may meet the closing."""
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
+    return head.encode() + body
 
 
 def test_a_request_that_takes_keys_is_never_sent_twice(two: TwoKmes) -> None:
