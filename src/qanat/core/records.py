@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from qanat.core.health import ReceiverHealth
 from qanat.core.ids import BlockId, LinkId
 from qanat.core.provenance import Provenance
 from qanat.core.secret import SecretBits
@@ -41,6 +42,7 @@ class DetectionBlock:
         basis: Measured basis after squashing, uint8, shape (n,).
         bit: Measured bit after squashing, uint8, shape (n,). Secret until announced.
         double_click_count: Slots in which more than one detector clicked.
+        health: What the module tells about itself; None when the device tells nothing.
     """
 
     link: LinkId
@@ -51,6 +53,7 @@ class DetectionBlock:
     basis: NDArray[np.uint8]
     bit: NDArray[np.uint8]
     double_click_count: int
+    health: ReceiverHealth | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qanat.core.health import ReceiverHealth, TransmitterHealth
 from qanat.core.ids import BlockId, LinkId
 
 Counts = tuple[tuple[int, int], ...]  # per intensity, brightest first: (X, Z)
@@ -24,6 +25,7 @@ class LinkReport:
         sifted_counts: Matching-basis detections per (intensity, basis).
         error_counts_z: Errors per intensity in Z, where all bits are announced.
         made_at_ns: Wall clock (or world clock) at which the report was made.
+        receiver, transmitter: What the modules tell about themselves; None when they tell nothing.
     """
 
     link: LinkId
@@ -36,6 +38,8 @@ class LinkReport:
     sifted_counts: Counts
     error_counts_z: tuple[int, ...]
     made_at_ns: int
+    receiver: ReceiverHealth | None = None
+    transmitter: TransmitterHealth | None = None
 
     @property
     def sifted_count(self) -> int:
