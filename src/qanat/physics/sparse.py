@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from qanat.physics.attack import Attack
 from qanat.physics.clicks import Clicks, stream_state
 from qanat.physics.errors import SamplerError
+from qanat.physics.law import GateLaw
 from qanat.physics.memory import DetectorMemory
-from qanat.physics.optics import GateLaw, Optics, gate_law
+from qanat.physics.optics import Optics, gate_law
 from qanat.physics.settings import Purpose, SettingsFunction
 
 CARRIERS_MAX = 4096  # live carriers; a real link has fewer than one on average

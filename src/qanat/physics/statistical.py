@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from qanat.core.report import Counts
 from qanat.physics.attack import Attack
+from qanat.physics.law import GateLaw
 from qanat.physics.memory import DetectorMemory
-from qanat.physics.optics import DETECTOR_COUNT, PATTERN_COUNT, GateLaw, Optics, gate_law
+from qanat.physics.optics import DETECTOR_COUNT, PATTERN_COUNT, Optics, gate_law
 from qanat.physics.settings import SettingsLaw
 from qanat.physics.squash import is_double, squashed_law
 
