@@ -257,7 +257,7 @@ def reports() -> str:
     from qanat.core.report_schema import report_schema
 
     text = (
-        "# Reports\n\nWhat a link tells in public: a `LinkReport` per block of pulses, a `BlockReport` per block of key.\n"
+        "# Reports\n\nWhat a link tells in public: a `LinkReport` per block of pulses, a `BlockReport` per key block.\n"
         "No field can hold a secret. `qanat schema link-report` and `qanat schema block-report` print JSON schemas.\n"
     )
     shown: set[str] = set()
