@@ -78,29 +78,28 @@ def _frames(size_bits: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Permutations and subsets of a schedule.
+    """Permutations and subsets of a schedule. The first pass keeps the order; each later one has a row.
 
     Attributes:
-        order: order[p, place] is the frame's bit at that place of pass p; the first pass keeps the order.
-            int32, shape (pass_count, frame_bits).
-        place: The inverse: place[p, bit].
+        order: order[p - 1, place] is the frame's bit at that place of pass p, uint16, shape (passes - 1, frame_bits).
+        place: The inverse: place[p - 1, bit].
         subsets: One bit mask over the frame per subset, uint64, shape (SUBSET_COUNT, padded_bits / 64),
             bit i of the frame is bit i mod 64 of word i // 64.
     """
 
-    order: NDArray[np.int32]
-    place: NDArray[np.int32]
+    order: NDArray[np.uint16]
+    place: NDArray[np.uint16]
     subsets: NDArray[np.uint64]
 
 
 def tables_from_seed(schedule: Schedule, seed: bytes) -> Tables:
     """Both ends compute the same tables from the public seed."""
     m = schedule.frame_bits
-    order = np.empty((len(schedule.log2_sizes), m), dtype=np.int32)
+    order = np.empty((len(schedule.log2_sizes) - 1, m), dtype=np.uint16)
     place = np.empty_like(order)
     for which in range(len(order)):
-        order[which] = permutation(m, seed, f"pass {which}") if which else np.arange(m, dtype=np.int32)
-        place[which, order[which]] = np.arange(m, dtype=np.int32)
+        order[which] = permutation(m, seed, f"pass {which + 1}")
+        place[which, order[which]] = np.arange(m, dtype=np.uint16)
     words = schedule.padded_bits // 64
     subsets = random_words(SUBSET_COUNT * words, seed, "subsets").reshape(SUBSET_COUNT, words)
     return Tables(order=order, place=place, subsets=subsets)
