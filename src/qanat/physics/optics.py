@@ -18,6 +18,7 @@ from qanat.physics.datasheet import PerDetector, ReceiverSheet, TransmitterSheet
 from qanat.physics.law import STATE_COUNT, GateLaw, law_from_branches
 from qanat.physics.layout import POLARISATION, Layout
 from qanat.physics.photons import PhotonLaw, photon_numbers
+from qanat.physics.timing import Timing
 
 DETECTOR_COUNT = 4
 PATTERN_COUNT = 1 << DETECTOR_COUNT
@@ -43,6 +44,7 @@ class Optics:
         preparation_error_rad: By how much each prepared state is turned on its circle, per state.
         rotation_rad: By how much the fibre has turned the polarisation (or the interferometers their phase)
             and the controller has not turned it back.
+        timing: When in the gate clicks fall.
         background_hz: Unpolarised light at the receiver's door within its filter: Raman scattering, daylight.
     """
 
@@ -59,6 +61,7 @@ class Optics:
     preparation_error_rad: PerDetector = field(default=(0.0, 0.0, 0.0, 0.0))
     rotation_rad: float = 0.0
     background_hz: float = 0.0
+    timing: Timing = field(default_factory=Timing)
 
     @property
     def settings_count(self) -> int:
