@@ -39,6 +39,7 @@ def widened(branch: Branch) -> Branch:
     x0, x1, z0, z1 = branch.shares
     between = [(x0 + x1 + math.cos(angle) * (x0 - x1) + math.sin(angle) * (z0 - z1)) / 2 for angle in ANGLES_RAD[size:]]
     shares = np.maximum(0.0, np.array([x0, x1, z0, z1, *between, np.zeros_like(x0)]))
+    shares /= np.maximum(1.0, shares.sum(axis=1, keepdims=True))  # four states badly made span no true circle
     return replace(branch, states=states, shares=shares)
 
 

@@ -118,7 +118,8 @@ class PulsedBlinding(LightAttack):
 
     def eve_information(self, optics: Optics) -> float:
         """Share of the detections that fall in bursts; she knows every bit of those."""
-        return self.duty * self.eagerness / (1 - self.duty + self.duty * self.eagerness)
+        hers = self.duty * self.eagerness
+        return hers / (1 - self.duty + hers) if hers > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

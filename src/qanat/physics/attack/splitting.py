@@ -26,7 +26,8 @@ class PhotonNumberSplitting(LightAttack):
 
     The one photon goes to the receiver over a line without loss, with the probability that keeps the rate of the
     brightest pulses what it was; she cannot know the intensity of a pulse, so dimmer ones betray her. Single photons
-    that she does not block go the usual way. Where the loss is too low to hide all, she blocks fewer.
+    that she does not block go the usual way. Where the loss is too low to hide all, she blocks fewer; below 3.4 dB for
+    mu = 0.5 one photon per pulse is not enough to hide anything, and she lets the light pass.
     """
 
     fraction: float = parameter(1.0, unit="", says="share of the pulses that she counts")
@@ -42,8 +43,10 @@ class PhotonNumberSplitting(LightAttack):
         return [part for branch in branches for part in self._on_one(branch)]
 
     def _on_one(self, branch: Branch) -> list[Branch]:
-        photons = photons_of(branch)
-        blocked, sent = self.plan(branch)
+        photons, plan = photons_of(branch), self.plan(branch)
+        if plan is None:
+            return [branch]
+        blocked, sent = plan
         single = branch.transmittance * (1 - blocked) * photons[:, 1] + sent * photons[:, 2:].sum(axis=1)
         counted = {
             "photons": np.stack([1 - single, single], axis=1),
@@ -52,9 +55,11 @@ class PhotonNumberSplitting(LightAttack):
         }
         return split([branch], [(1 - self.fraction, {}), (self.fraction, counted)])
 
-    def plan(self, branch: Branch) -> tuple[float, float]:
-        """(share of single photons blocked, share of the rest from which one photon is sent) that keep the brightest
-        pulses' detections what they were."""
+    def plan(self, branch: Branch) -> tuple[float, float] | None:
+        """How she keeps the brightest pulses' detections what they were, None if she cannot.
+
+        Share of the single photons blocked, and share of the pulses with more from which one photon is sent.
+        """
         photons, t = photons_of(branch)[0], branch.transmittance
         p_one, p_more = float(photons[1]), float(photons[2:].sum())
         detected = float((branch.states @ branch.shares @ branch.efficiency).mean())  # of a photon that arrives
@@ -63,6 +68,8 @@ class PhotonNumberSplitting(LightAttack):
         n = np.arange(photons.size)
         wanted = -float(photons @ np.expm1(n * np.log1p(-min(t * detected, 1 - 1e-16)))) / detected
         room = 1.0 if p_one * t <= 0 else 1 - (wanted - p_more) / (t * p_one)  # she sends from all that have more
+        if room < -1e-12:
+            return None
         blocked = min(self.block_single, max(0.0, room))
         sent = 0.0 if p_more <= 0 else (wanted - (1 - blocked) * t * p_one) / p_more
         return blocked, min(1.0, max(0.0, sent))
@@ -73,7 +80,7 @@ class PhotonNumberSplitting(LightAttack):
 
         branch = honest_branches(optics)[0]
         photons = photons_of(branch)[0]
-        blocked, sent = self.plan(branch)
+        blocked, sent = self.plan(branch) or (0.0, 0.0)
         kept = sent * float(photons[2:].sum())
         arriving = kept + optics.transmittance * (1 - blocked) * float(photons[1])
         return self.fraction * kept / arriving if arriving > 0 else 0.0

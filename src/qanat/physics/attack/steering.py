@@ -63,7 +63,8 @@ def steered(shares: Table, layout: Layout, coupling_x: float) -> Table:
     whole = shares[:, is_told].sum(axis=1)
     moved = shares.copy()
     for arm, share in ((is_x, coupling_x), (is_told & ~is_x, 1 - coupling_x)):
-        before = shares[:, arm].sum(axis=1)
-        factor = np.divide(share * whole, before, out=np.zeros_like(before), where=before > 0)
-        moved[:, arm] = shares[:, arm] * factor[:, None]
+        inside = shares[:, arm]
+        before = inside.sum(axis=1, keepdims=True)
+        inside = np.divide(inside, before, out=np.zeros_like(inside), where=before > 0)
+        moved[:, arm] = share * whole[:, None] * inside
     return moved
