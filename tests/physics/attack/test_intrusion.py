@@ -44,7 +44,7 @@ def test_a_seeded_laser_makes_the_decoy_estimate_claim_too_much(fibre_100_km, re
     link = replace(fibre_100_km, transmittance=1.0, efficiency=(0.6,) * 4, p_dark=(0.0,) * 4)
     q = read.gains(read.law(link, [LaserSeeding(factor)]))
     y1 = mu / (mu * nu - nu**2) * (q[1] * math.exp(nu) - q[0] * math.exp(mu) * nu**2 / mu**2)
-    assert y1 == pytest.approx(printed, abs=0.006)
+    assert y1 == pytest.approx(printed, abs=6e-4)
 
 
 @pytest.mark.parametrize("law", PhotonLaw)

@@ -36,7 +36,7 @@ _POWER_SAYS = "bright light on each detector while it is blinded"
 
 @dataclass(frozen=True, slots=True)
 class Blinding(LightAttack):
-    """Bright light blinds all detectors, without a pause; see the module.
+    """Bright light blinds all detectors without a pause; they click when Eve's pulses say so.
 
     ``fraction`` is the share of the gates in which they are blind and obey, drawn gate by gate.
     """
