@@ -107,7 +107,9 @@ def check(file: Annotated[Path, typer.Argument(help="Network file.")], as_json: 
 
 
 @app.command()
-def schema(what: Annotated[str, typer.Argument(help="Which schema.")] = "network") -> None:
+def schema(
+    what: Annotated[str, typer.Argument(help="Which schema: network, link-report or block-report.")] = "network",
+) -> None:
     """Print a JSON schema, for editors and other programs."""
     from qanat.cli.schema import schema as run
 

@@ -23,7 +23,7 @@ def photon_numbers(law: PhotonLaw, means: Table, *, count: int = PHOTON_COUNT) -
     """P(n) for n = 0 .. count - 1, one row per mean; what is cut off goes to the last column.
 
     Example:
-        >>> photon_numbers(PhotonLaw.THERMAL, np.array([1.0]))[0, :3].tolist()
+        >>> photon_numbers(PhotonLaw.THERMAL, np.array([1.0]))[0, :3].round(6).tolist()
         [0.5, 0.25, 0.125]
     """
     n = np.arange(count)

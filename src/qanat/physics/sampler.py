@@ -42,6 +42,7 @@ class Sampler:
         self.wiring = self.recorder.wiring
         self.alive_from = np.zeros(optics.layout.detector_count, dtype=np.int64)
         self._reached = 0
+        self._memory = np.empty(0, dtype=np.int64)
         self._attacks: tuple[Attack, ...] = ()
         self._renew()
 
@@ -77,6 +78,12 @@ class Sampler:
         """How many clicks these gates can hold, at most."""
         per_detector = gate_count // (int(self.traps.dead_gates.min()) + 1) + 2
         return min(most, per_detector * (1 if self.traps.is_simultaneous else self.alive_from.size))
+
+    def _rows(self, room: int) -> Rows:
+        """Columns for the kernel to fill, the same memory again and again: fresh pages cost more than clicks."""
+        if self._memory.size < 5 * room:
+            self._memory = np.empty(5 * room, dtype=np.int64)
+        return self._memory[: 5 * room].reshape(5, room)
 
     def _prepare(self, light: Light) -> None:
         raise NotImplementedError

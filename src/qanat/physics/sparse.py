@@ -40,19 +40,21 @@ class SparseSampler(Sampler):
     def _clicked(self, start: int, end: int) -> tuple[NDArray[np.int64], int]:
         from qanat.physics import kernels
 
-        parts, candidate_count = [np.empty((5, 0), dtype=np.int64)], 0
+        parts, candidate_count = [], 0
         while start < end:
             part, looked_at, start = self._chunk(start, end)
             kernels.sparse_causes(part, self.causes, self.state)
             parts.append(part)
             candidate_count += looked_at
-        return np.concatenate(parts, axis=1), candidate_count
+        if len(parts) == 1:
+            return parts[0], candidate_count
+        return np.concatenate([np.empty((5, 0), dtype=np.int64), *parts], axis=1), candidate_count
 
     def _chunk(self, start: int, end: int) -> tuple[NDArray[np.int64], int, int]:
         """Clicks from ``start`` until the end, or until the columns are full: (rows, candidates, gate reached)."""
         from qanat.physics import kernels
 
-        rows = np.empty((5, self._room(end - start, CHUNK_CLICKS)), dtype=np.int64)
+        rows = self._rows(self._room(end - start, CHUNK_CLICKS))
         count, looked_at, self._carrier_count, reached, status = kernels.sparse_clicks(
             start,
             end,

@@ -86,6 +86,52 @@ def gap_of(state, inverse_log, most):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
+def fill_words(lanes, out):  # type: ignore[no-untyped-def]
+    """53-bit random words from eight xoshiro streams side by side, which compiles to vector instructions.
+
+    ``lanes`` is uint64[4, 8], changed in place; the size of ``out`` is a multiple of 8.
+    """
+    for j in range(0, out.size, 8):
+        for lane in range(8):
+            s0, s1, s2, s3 = lanes[0, lane], lanes[1, lane], lanes[2, lane], lanes[3, lane]
+            total = s0 + s3
+            out[j + lane] = (((total << np.uint64(23)) | (total >> np.uint64(41))) + s0) >> np.uint64(11)
+            t = s1 << np.uint64(17)
+            s2 ^= s0
+            s3 ^= s1
+            s1 ^= s2
+            s0 ^= s3
+            s2 ^= t
+            lanes[0, lane], lanes[1, lane], lanes[2, lane] = s0, s1, s2
+            lanes[3, lane] = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
+
+
+@njit(**OPTIONS)
+def fill_settings(first, k0, k1, run, thresholds, threshold_x, words, out):  # type: ignore[no-untyped-def]
+    """``setting_of`` for successive slots, without branches, which compiles to vector instructions.
+
+    ``words`` is scratch, as large as ``out``.
+    """
+    for i in range(out.size):
+        slot = np.uint64(first + i)
+        c0, c1, c2, c3 = slot & _LOW, slot >> _HALF, np.uint64(0), np.uint64(run)
+        x0, x1 = np.uint64(k0), np.uint64(k1)
+        for _ in range(10):
+            a, b = _M0 * c0, _M1 * c2
+            c0, c1, c2, c3 = (b >> _HALF) ^ c1 ^ x0, b & _LOW, (a >> _HALF) ^ c3 ^ x1, a & _LOW
+            x0, x1 = (x0 + _W0) & _LOW, (x1 + _W1) & _LOW
+        basis = np.uint64(c2 >= np.uint64(threshold_x))
+        out[i] = (c0 << np.uint64(2)) | (basis << np.uint64(1)) | (c3 & np.uint64(1))
+    for i in range(out.size):
+        words[i] = out[i] >> np.uint64(2)
+        out[i] &= np.uint64(3)
+    for k in range(thresholds.size - 1):  # no word reaches the last
+        threshold = thresholds[k]
+        for i in range(out.size):
+            out[i] += np.uint64(words[i] >= threshold) << np.uint64(2)
+
+
+@njit(**OPTIONS)
 def normal(state):  # type: ignore[no-untyped-def]
     """Mean 0, variance 1, by Box and Muller; the second of the pair is not kept."""
     radius = math.sqrt(-2.0 * math.log((np.int64(next_word(state) >> np.uint64(11)) + 1) * _UNIT))

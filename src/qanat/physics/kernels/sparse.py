@@ -19,22 +19,22 @@ _FAR = np.int64(1) << 60
 
 
 @njit(**OPTIONS)
-def phase_of(gate, pulses):  # type: ignore[no-untyped-def]
+def phase_of(gate, period, length):  # type: ignore[no-untyped-def]
     """Which pulsed attacks are on, one bit each."""
     phase = 0
-    for i in range(pulses.period.size):
-        if gate % pulses.period[i] < pulses.length[i]:
+    for i in range(period.size):
+        if gate % period[i] < length[i]:
             phase |= 1 << i
     return phase
 
 
 @njit(**OPTIONS)
-def phase_end(gate, pulses):  # type: ignore[no-untyped-def]
+def phase_end(gate, period, length):  # type: ignore[no-untyped-def]
     """The first gate after this one in which a pulsed attack goes on or off."""
     end = gate + _FAR
-    for i in range(pulses.period.size):
-        into = gate % pulses.period[i]
-        edge = pulses.length[i] if into < pulses.length[i] else pulses.period[i]
+    for i in range(period.size):
+        into = gate % period[i]
+        edge = length[i] if into < length[i] else period[i]
         end = min(end, gate - into + edge)
     return end
 
@@ -49,9 +49,24 @@ def sparse_clicks(  # type: ignore[no-untyped-def]
         (clicks, candidates, carriers left, gate reached, status). With OUT_FULL, all gates before the gate reached
         are settled and the caller goes on from there.
     """
+    # A kernel pays for every array that it takes out of a tuple: once, here.
+    thresholds, channels_of, detectors_of, earliest = (
+        choice.thresholds,
+        wiring.channels_of,
+        wiring.detectors_of,
+        wiring.earliest,
+    )
+    own_channel, own_count = wiring.own_channel, wiring.own_count
+    dead_gates, p_trap, inverse_log_release = traps.dead_gates, traps.p_trap, traps.inverse_log_release
+    period, length = pulses.period, pulses.length
+    cumulative, pattern_of, row_of_alive = marks.cumulative, marks.pattern, marks.row_of_alive
+    p_bound, inverse_log_bound = marks.p_bound, marks.inverse_log_bound
     detector_count = alive_from.size
-    phase_count = marks.p_bound.shape[1]
-    last = marks.cumulative.shape[2] - 1
+    phase_count = p_bound.shape[1]
+    last = cumulative.shape[2] - 1
+    everyone = (1 << detector_count) - 1
+    alive = everyone
+    phase = 0
     clicks = 0
     candidates = 0
     position = start
@@ -66,7 +81,7 @@ def sparse_clicks(  # type: ignore[no-untyped-def]
             else:
                 horizon = min(horizon, alive_from[d])
         if marks.stops_at_phases:
-            horizon = min(horizon, phase_end(position, pulses))
+            horizon = min(horizon, phase_end(position, period, length))
         # Forget releases into a hold-off; find the earliest of the rest.
         released = end
         kept = 0
@@ -77,62 +92,74 @@ def sparse_clicks(  # type: ignore[no-untyped-def]
                 kept += 1
                 released = min(released, carriers[0, c])
         carrier_count = kept
-        candidate = horizon
-        row = marks.row_of_alive[alive]
-        bound = 0.0
+        row = row_of_alive[alive]
+        table = row * phase_count
+        bound, inverse_log = 0.0, 0.0
         if alive != 0 and position < horizon:
-            phase = phase_of(position, pulses)
-            bound = marks.p_bound[row, phase]
-            candidate = position + gap_of(state, marks.inverse_log_bound[row, phase], horizon - position)
-        gate = min(candidate, released)
+            if phase_count > 1:
+                phase = phase_of(position, period, length)
+            bound, inverse_log = p_bound[row, phase], inverse_log_bound[row, phase]
+        # Candidate after candidate, until one is marked, a carrier is released or something changes.
+        marked = 0
+        s = 0
+        while True:
+            candidate = horizon
+            if alive != 0 and position < horizon:
+                candidate = position + gap_of(state, inverse_log, horizon - position)
+            gate = min(candidate, released)
+            if gate >= horizon:
+                break
+            s = setting_of(gate, choice.k0, choice.k1, choice.run, thresholds, choice.threshold_x)
+            if phase_count > 1:
+                table = row * phase_count + phase_of(gate, period, length)
+            if gate == candidate:
+                candidates += 1
+                if cumulative[table, s, last] > bound:
+                    return clicks, candidates, carrier_count, position, BOUND_BROKEN
+                level = uniform(state) * bound
+                if level < cumulative[table, s, last]:
+                    rank = 0
+                    while level >= cumulative[table, s, rank]:
+                        rank += 1
+                    marked = pattern_of[table, s, rank]
+            if marked != 0 or gate == released or gate + 1 >= horizon:
+                break
+            position = gate + 1
         if gate >= horizon:
             if horizon >= end:
                 return clicks, candidates, carrier_count, end, OK
             position = horizon
             continue
-        s = setting_of(gate, choice.k0, choice.k1, choice.run, choice.thresholds, choice.threshold_x)
-        table = row * phase_count + phase_of(gate, pulses)
-        marked = 0
-        if gate == candidate:
-            candidates += 1
-            if marks.cumulative[table, s, last] > bound:
-                return clicks, candidates, carrier_count, position, BOUND_BROKEN
-            level = uniform(state) * bound
-            if level < marks.cumulative[table, s, last]:
-                rank = 0
-                while level >= marks.cumulative[table, s, rank]:
-                    rank += 1
-                marked = marks.pattern[table, s, rank]
-        pattern = marked & wiring.channels_of[alive]
+        pattern = marked & channels_of[alive]
         if gate == released:
             kept = 0
             for c in range(carrier_count):
                 if carriers[0, c] == gate:
                     d = carriers[1, c]
                     own = 0
-                    if wiring.own_count[d] > 1:
-                        own = int(uniform(state) * wiring.own_count[d])
-                    pattern |= 1 << wiring.own_channel[d, own]
+                    if own_count[d] > 1:
+                        own = int(uniform(state) * own_count[d])
+                    pattern |= 1 << own_channel[d, own]
                 else:
                     carriers[0, kept] = carriers[0, c]
                     carriers[1, kept] = carriers[1, c]
                     kept += 1
             carrier_count = kept
         if pattern != 0:
-            pattern = wiring.earliest[pattern]
+            pattern = earliest[pattern]
             out[GATE, clicks] = gate
             out[PATTERN, clicks] = pattern
             out[MARKS, clicks] = marked
             out[SETTING, clicks] = s
             out[TABLE, clicks] = table
             clicks += 1
-            fired = wiring.detectors_of[pattern]
-            hold_off(fired, gate, traps, alive_from)
+            fired = detectors_of[pattern]
+            hold_off(fired, gate, dead_gates, traps.is_simultaneous, alive_from)
             for d in range(detector_count):
                 if (fired >> d) & 1:
-                    for t in range(traps.p_release.size):
-                        if uniform(state) < traps.p_trap[d, t]:
-                            due = gate + 1 + gap_of(state, traps.inverse_log_release[t], _FAR)
+                    for t in range(p_trap.shape[1]):
+                        if uniform(state) < p_trap[d, t]:
+                            due = gate + 1 + gap_of(state, inverse_log_release[t], _FAR)
                             if due >= alive_from[d]:
                                 if carrier_count == carriers.shape[1]:
                                     return clicks, candidates, carrier_count, position, TRAPS_FULL
@@ -143,14 +170,14 @@ def sparse_clicks(  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def hold_off(fired, gate, traps, alive_from):  # type: ignore[no-untyped-def]
+def hold_off(fired, gate, dead_gates, is_simultaneous, alive_from):  # type: ignore[no-untyped-def]
     """The detectors that fired are dead for a while; all of them where the hold-off is common."""
     longest = 0
     for d in range(alive_from.size):
         if (fired >> d) & 1:
-            longest = max(longest, traps.dead_gates[d])
-            alive_from[d] = gate + traps.dead_gates[d] + 1
-    if traps.is_simultaneous:
+            longest = max(longest, dead_gates[d])
+            alive_from[d] = gate + dead_gates[d] + 1
+    if is_simultaneous:
         for d in range(alive_from.size):
             alive_from[d] = gate + longest + 1
 
@@ -161,14 +188,15 @@ def sparse_causes(clicked, causes, state):  # type: ignore[no-untyped-def]
 
     In ``clicked`` settings and table give way to what was drawn from them.
     """
-    branch_count = causes.hidden.shape[3]
-    phase_count = causes.noise.shape[0]
+    hidden, signal, noise = causes.hidden, causes.signal, causes.noise
+    branch_count = hidden.shape[3]
+    phase_count = noise.shape[0]
     for i in range(clicked.shape[1]):
         marks, s, table = clicked[MARKS, i], clicked[SETTING, i], clicked[TABLE, i]
         h = 0
         if branch_count > 1:
             level = uniform(state)
-            while h < branch_count - 1 and level >= causes.hidden[table, s, marks, h]:
+            while h < branch_count - 1 and level >= hidden[table, s, marks, h]:
                 h += 1
         phase = table % phase_count
         clicked[BRANCH, i] = phase * branch_count + h
@@ -179,14 +207,14 @@ def sparse_causes(clicked, causes, state):  # type: ignore[no-untyped-def]
         total = 0.0
         part = marks
         while True:
-            total += causes.signal[table, h, s, part] * causes.noise[phase, h, marks ^ part]
+            total += signal[table, h, s, part] * noise[phase, h, marks ^ part]
             if part == 0:
                 break
             part = (part - 1) & marks
         level = uniform(state) * total
         part = marks
         while part != 0:
-            level -= causes.signal[table, h, s, part] * causes.noise[phase, h, marks ^ part]
+            level -= signal[table, h, s, part] * noise[phase, h, marks ^ part]
             if level < 0.0:
                 break
             part = (part - 1) & marks

@@ -21,6 +21,8 @@ def timed_events(clicked, clock, channel_detector, state, events, event_count, m
     Changes in place: state, events, moments (per detector: count, sums of the offset's first three powers, clicks
     outside the window). Returns how many events there are now.
     """
+    mean_ps, std_ps, slot_ps, width_ps, label = clock.mean_ps, clock.std_ps, clock.slot_ps, clock.width_ps, clock.label
+    p_tail, tail_ps, is_slotted = clock.p_tail, clock.tail_ps, clock.is_slotted
     half = clock.gate_ps / 2
     for i in range(clicked.shape[1]):
         pattern, signal, branch = clicked[PATTERN, i], clicked[SIGNAL, i], clicked[BRANCH, i]
@@ -35,12 +37,12 @@ def timed_events(clicked, clock, channel_detector, state, events, event_count, m
             gate = clicked[GATE, i]
             if (signal >> channel) & 1:
                 cause = LIGHT
-                time = clock.mean_ps[branch, channel] + clock.std_ps[branch, channel] * normal(state)
-                if clock.p_tail[d] > 0.0 and uniform(state) < clock.p_tail[d]:
-                    time += clock.tail_ps[d] * exponential(state)
+                time = mean_ps[branch, channel] + std_ps[branch, channel] * normal(state)
+                if p_tail[d] > 0.0 and uniform(state) < p_tail[d]:
+                    time += tail_ps[d] * exponential(state)
             else:
                 cause = NOISE if (clicked[MARKS, i] >> channel) & 1 else AFTERPULSE
-                time = clock.slot_ps[channel] + clock.width_ps[channel] * (uniform(state) - 0.5)
+                time = slot_ps[channel] + width_ps[channel] * (uniform(state) - 0.5)
             seen = channel
             if time < -half or time >= half:
                 shift = np.int64(math.floor((time + half) / clock.gate_ps))
@@ -48,9 +50,9 @@ def timed_events(clicked, clock, channel_detector, state, events, event_count, m
                 gate += shift
                 if abs(shift) > clock.reach_gates:
                     gate = -1
-            if clock.is_slotted[d]:
-                seen = nearest_channel(time, d, clock)
-            offset = time - clock.slot_ps[seen]
+            if is_slotted[d]:
+                seen = nearest_channel(time, d, slot_ps, clock.own_channel, clock.own_count)
+            offset = time - slot_ps[seen]
             moments[d, 0] += 1
             moments[d, 1] += offset
             moments[d, 2] += offset * offset
@@ -65,19 +67,19 @@ def timed_events(clicked, clock, channel_detector, state, events, event_count, m
                 place -= 1
             events[GATE, place] = gate
             events[CHANNEL, place] = seen
-            events[LABEL, place] = clock.label[branch]
+            events[LABEL, place] = label[branch]
             events[CAUSE, place] = cause
             event_count += 1
     return event_count
 
 
 @njit(**OPTIONS)
-def nearest_channel(time, detector, clock):  # type: ignore[no-untyped-def]
+def nearest_channel(time, detector, slot_ps, own_channel, own_count):  # type: ignore[no-untyped-def]
     """The detector's channel whose slot lies nearest."""
-    best = clock.own_channel[detector, 0]
-    for k in range(1, clock.own_count[detector]):
-        other = clock.own_channel[detector, k]
-        if abs(time - clock.slot_ps[other]) < abs(time - clock.slot_ps[best]):
+    best = own_channel[detector, 0]
+    for k in range(1, own_count[detector]):
+        other = own_channel[detector, k]
+        if abs(time - slot_ps[other]) < abs(time - slot_ps[best]):
             best = other
     return best
 
@@ -91,6 +93,7 @@ def merged_events(events, event_count, start, end, squash, state, last_gate, gap
     Returns:
         (clicks, double clicks, gates that say nothing, events used, last gate).
     """
+    outcome_of, cumulative, double_of = squash.outcome, squash.cumulative, squash.is_double
     clicks, doubles, silent, used = 0, 0, 0, 0
     while used < event_count and events[GATE, used] < end:
         gate = events[GATE, used]
@@ -101,7 +104,7 @@ def merged_events(events, event_count, start, end, squash, state, last_gate, gap
             used += 1
         if gate < start:
             continue
-        outcome = squash.outcome[pattern]
+        outcome = outcome_of[pattern]
         if outcome == -2:
             silent += 1
             continue
@@ -109,9 +112,9 @@ def merged_events(events, event_count, start, end, squash, state, last_gate, gap
             doubles += 1
             level = uniform(state)
             outcome = 0
-            while level >= squash.cumulative[pattern, outcome]:
+            while level >= cumulative[pattern, outcome]:
                 outcome += 1
-        elif squash.is_double[pattern]:
+        elif double_of[pattern]:
             doubles += 1
         gap, k = gate - last_gate, 0
         if last_gate >= 0:
