@@ -1,7 +1,7 @@
 """A link's light as plain numbers, and the branches that its gates take when nobody attacks.
 
 Channels are numbered d = basis * 2 + bit for polarisation receivers; other families have layouts of their own.
-The tables that follow from the branches are in ``law.py``; what Eve changes is in ``attack.py``.
+The tables that follow from the branches are in ``law.py``; what Eve changes is in ``attack/``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qanat.physics.attack import Attack
-from qanat.physics.branch import Branch, Table, merged
+from qanat.physics.branch import Branch, Table, in_one_alphabet, merged
 from qanat.physics.datasheet import PerDetector, ReceiverSheet, TransmitterSheet
 from qanat.physics.law import STATE_COUNT, GateLaw, law_from_branches
 from qanat.physics.layout import POLARISATION, Layout
 from qanat.physics.photons import PhotonLaw, photon_numbers
+from qanat.physics.timing import Timing
 
 DETECTOR_COUNT = 4
 PATTERN_COUNT = 1 << DETECTOR_COUNT
@@ -43,6 +44,7 @@ class Optics:
         preparation_error_rad: By how much each prepared state is turned on its circle, per state.
         rotation_rad: By how much the fibre has turned the polarisation (or the interferometers their phase)
             and the controller has not turned it back.
+        timing: When in the gate clicks fall.
         background_hz: Unpolarised light at the receiver's door within its filter: Raman scattering, daylight.
     """
 
@@ -59,6 +61,7 @@ class Optics:
     preparation_error_rad: PerDetector = field(default=(0.0, 0.0, 0.0, 0.0))
     rotation_rad: float = 0.0
     background_hz: float = 0.0
+    timing: Timing = field(default_factory=Timing)
 
     @property
     def settings_count(self) -> int:
@@ -83,7 +86,7 @@ def optics_from_sheets(
 
 
 def gate_law(optics: Optics, attacks: Sequence[Attack] = ()) -> GateLaw:
-    """The law of a gate with Eve's attacks in force, each acting on what the ones before left.
+    """The law of a gate with Eve's attacks in force, in the order in which the light meets them.
 
     Example:
         >>> from qanat.physics.attack import Cut
@@ -97,11 +100,11 @@ def gate_law(optics: Optics, attacks: Sequence[Attack] = ()) -> GateLaw:
 
 
 def branches_of(optics: Optics, attacks: Sequence[Attack] = ()) -> list[Branch]:
-    """What may happen to the light of a gate."""
+    """What may happen to the light of a gate: attacks act from the transmitter to the detectors (``Place``)."""
     branches = honest_branches(optics)
-    for attack in attacks:
+    for attack in sorted(attacks, key=lambda attack: attack.place):
         branches = merged(attack.on(branches, optics))
-    return branches
+    return in_one_alphabet(branches)
 
 
 def honest_branches(optics: Optics) -> list[Branch]:

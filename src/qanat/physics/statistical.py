@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from qanat.core.report import Counts
 from qanat.physics.attack import Attack
 from qanat.physics.law import GateLaw
+from qanat.physics.layout import POLARISATION, Layout
 from qanat.physics.memory import DetectorMemory
-from qanat.physics.optics import DETECTOR_COUNT, PATTERN_COUNT, Optics, gate_law
+from qanat.physics.optics import Optics, gate_law
 from qanat.physics.settings import SettingsLaw
-from qanat.physics.squash import is_double, squashed_law
+from qanat.physics.squash import is_double, squashed_law, telling
 
 _STEPS_PER_DEAD_TIME = 400
-_DOUBLE = np.array([is_double(pattern) for pattern in range(PATTERN_COUNT)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,22 +69,25 @@ class ClickLaw:
     p_cell: NDArray[np.float64]
 
 
-def click_law(law: GateLaw, settings: SettingsLaw, memory: DetectorMemory, *, p_x: float) -> ClickLaw:
+def click_law(
+    law: GateLaw, settings: SettingsLaw, memory: DetectorMemory, *, p_x: float, layout: Layout = POLARISATION
+) -> ClickLaw:
     """The mean-field law from a gate's law; ``p_x`` is the receiver's, for squashing."""
     joint = settings.p_settings[:, None] * law.p_pattern  # (n_settings, 16)
     m = float(joint[:, 1:].sum())
     if m <= 0.0:
-        cells = np.zeros((settings.p_settings.size, DETECTOR_COUNT, 2))
+        cells = np.zeros((settings.p_settings.size, squashed_law(p_x, layout).shape[1], 2))
         return ClickLaw(rate_per_gate=0.0, fano=1.0, afterpulse_share=0.0, p_cell=cells)
     pattern_law = joint[:, 1:].sum(axis=0) / m
-    firing = np.array([pattern >> d & 1 for pattern in range(1, PATTERN_COUNT) for d in range(DETECTOR_COUNT)])
-    carriers = pattern_law @ firing.reshape(-1, DETECTOR_COUNT)  # mean number of firings of each detector per click
+    firing = np.arange(1, layout.pattern_count)[:, None] >> np.arange(layout.channel_count) & 1
+    carriers = pattern_law @ firing  # mean number of firings of each detector per click
     a = float(carriers.sum()) * _released_alive(m, memory)
     load = 1 + m * memory.dead_gates - a
     no_mark = joint[:, 0] / joint[:, 0].sum()
     marked = joint[:, 1:] / m
-    p_cell = (1 - a) * _cells(marked, p_x)
-    p_cell[:, :, 0] += a * np.outer(no_mark, carriers / carriers.sum())
+    p_cell = (1 - a) * _cells(marked, p_x, layout)
+    alone = carriers @ squashed_law(p_x, layout)[1 << np.arange(layout.channel_count)]
+    p_cell[:, :, 0] += a * np.outer(no_mark, alone / carriers.sum())
     return ClickLaw(rate_per_gate=m / load, fano=(1 - m) / load**2, afterpulse_share=a, p_cell=p_cell)
 
 
@@ -112,7 +115,9 @@ class StatisticalSampler:
 
     def set_attacks(self, attacks: Sequence[Attack]) -> None:
         """From the next window on, the light has this law."""
-        self.law = click_law(gate_law(self.optics, attacks), self.settings, self.memory, p_x=self.optics.p_x)
+        self.law = click_law(
+            gate_law(self.optics, attacks), self.settings, self.memory, p_x=self.optics.p_x, layout=self.optics.layout
+        )
         self._groups = _grouped(self.law.p_cell)
 
     def counts(self, n_gates: int) -> CellCounts:
@@ -142,10 +147,11 @@ def total_clicks(stream: np.random.Generator, mean: float, fano: float) -> int:
     return int(stream.poisson(mean))
 
 
-def _cells(marked: NDArray[np.float64], p_x: float) -> NDArray[np.float64]:
-    """Law of (settings, outcome, is_double) from the law of (settings, pattern 1..15)."""
-    outcome = squashed_law(p_x)[1:]
-    double = _DOUBLE[1:, None]
+def _cells(marked: NDArray[np.float64], p_x: float, layout: Layout) -> NDArray[np.float64]:
+    """Law of (settings, outcome, is_double) from the law of (settings, pattern 1..)."""
+    outcome = squashed_law(p_x, layout)[1:]
+    tell = telling(layout)
+    double = np.array([[is_double(pattern & tell)] for pattern in range(1, layout.pattern_count)])
     return np.stack([marked @ (outcome * ~double), marked @ (outcome * double)], axis=2)
 
 
@@ -153,7 +159,7 @@ def _grouped(p_cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cells that are counted apart: (intensity, basis, is_error) x is_double, then mismatched x is_double."""
     groups = np.zeros((p_cell.shape[0] + 1, 2))
     for setting in range(p_cell.shape[0]):
-        for outcome in range(DETECTOR_COUNT):
+        for outcome in range(p_cell.shape[1]):
             matched = (setting >> 1 & 1) == outcome >> 1
             row = (setting & ~1) | ((setting ^ outcome) & 1) if matched else -1
             groups[row] += p_cell[setting, outcome]
