@@ -1,4 +1,4 @@
-"""The joint law of pairs against four other derivations: closed formulas, sums over photon numbers, Fock space, dice."""
+"""The joint law of pairs against other derivations: closed formulas, sums over photon numbers, Fock space, dice."""
 
 from __future__ import annotations
 

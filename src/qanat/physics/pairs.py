@@ -10,7 +10,8 @@ lossy vacuum projector acts on each photon alone, so that the void probability i
 which becomes exp(-mean tr(W) / 2) for many modes: independent pairs, Poisson in number. ``law.patterns_from_hits``
 does the rest. Multi-pair emission with its interference is therefore in the law, not added to it.
 
-Directions lie on the circle of ``optics.STATE_ANGLES_RAD``; the pairs are correlated, E(alpha, beta) = V cos(alpha - beta).
+Directions lie on the circle of ``optics.STATE_ANGLES_RAD``; the pairs are correlated,
+E(alpha, beta) = V cos(alpha - beta).
 
 Source: Ma, Fung, Lo, Quantum key distribution with entangled photon sources, Phys. Rev. A 76, 012307 (2007), section
     III, for K = 1 and equal bases (``authorities/ma_fung_lo2007.toml``). The determinant is the vacuum overlap of two
@@ -134,8 +135,8 @@ class PairLink:
     """Source and both ends; ``alice`` has the low bits of a joint pattern.
 
     Attributes:
-        intercepted: Share of the pulses that Eve measures on their way to Bob, in X or Z evenly. She counts the photons in
-            either state and sends as many on: the rates stay what they were.
+        intercepted: Share of the pulses that Eve measures on their way to Bob, in X or Z evenly. She counts the
+            photons in either state and sends as many on: the rates stay what they were.
     """
 
     source: PairSource
@@ -157,7 +158,7 @@ def pair_law(link: PairLink) -> Table:
     Example:
         >>> end = end_from_angles((0.0,), efficiency=1.0, p_dark=0.0, transmittance=1.0)
         >>> law = pair_law(PairLink(source=PairSource(mean_pairs=1e-3), alice=end, bob=end))
-        >>> law[0b0101] > 0.0004, law[0b1001] < 1e-12  # equal bits only
+        >>> bool(law[0b0101] > 0.0004), bool(law[0b1001] < 1e-12)  # equal bits only
         (True, True)
     """
     hit = light_hits(link)

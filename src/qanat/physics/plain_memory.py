@@ -26,7 +26,8 @@ class PlainMemory:
     def clicks(self, marks: Iterable[tuple[int, int]], end: int) -> list[tuple[int, int]]:
         """(gate, pattern) of each click before ``end``, from the (gate, pattern) of the marks."""
         marked = dict(marks)
-        waiting, out = sorted(marked, reverse=True), []
+        waiting = sorted(marked, reverse=True)
+        out: list[tuple[int, int]] = []
         while True:
             self.carriers = [(gate, d) for gate, d in self.carriers if gate >= self.alive_from[d]]
             gate = min([end, *waiting[-1:], *(gate for gate, _ in self.carriers)])

@@ -1,7 +1,8 @@
 """The compiled kernels. Only this folder of the room imports numba; import it where it is needed.
 
 Every kernel has a slow twin, equal bit for bit: ``plain.py`` for the generators, ``plain_sparse.py`` for the sparse
-sampler, ``plain_recorder.py`` for the time tagger, ``plain_memory.py`` for memory alone; the dense sampler is itself the slow oracle.
+sampler, ``plain_recorder.py`` for the time tagger, ``plain_memory.py`` for memory alone; the dense sampler is
+itself the slow oracle.
 """
 
 from qanat.physics.kernels.dense import dense_clicks

@@ -13,7 +13,7 @@ _FAR = np.int64(1) << 60
 
 @njit(**OPTIONS)
 def remembered(end, gates, marks, traps, state, carriers, carrier_count, alive_from, out):  # type: ignore[no-untyped-def]
-    """Clicks before gate ``end`` of detectors that were marked in these gates. Changes state, carriers, alive_from, out.
+    """Clicks before gate ``end`` of detectors marked in these gates. Changes state, carriers, alive_from, out.
 
     Returns:
         (clicks, carriers left, status). ``out`` (rows gate, pattern) must hold as many clicks as can be.
