@@ -7,7 +7,7 @@ The tables that follow from the branches are in ``law.py``; what Eve changes is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,12 +46,13 @@ class Optics:
             and the controller has not turned it back.
         timing: When in the gate clicks fall.
         background_hz: Unpolarised light at the receiver's door within its filter: Raman scattering, daylight.
+        share_rule: Where light in each state goes, for receivers of another family (``families/``); None: polarisation.
     """
 
     intensities: tuple[float, ...]
     transmittance: float
-    efficiency: PerDetector
-    p_dark: PerDetector
+    efficiency: tuple[float, ...]
+    p_dark: tuple[float, ...]
     misalignment: float
     p_x: float
     clock_hz: float
@@ -61,6 +62,7 @@ class Optics:
     preparation_error_rad: PerDetector = field(default=(0.0, 0.0, 0.0, 0.0))
     rotation_rad: float = 0.0
     background_hz: float = 0.0
+    share_rule: Callable[[Optics], Table] | None = None
     timing: Timing = field(default_factory=Timing)
 
     @property
@@ -135,6 +137,8 @@ def detector_shares(optics: Optics) -> Table:
     Malus's law on the circle: outcome c of state s has probability (1 + V cos(turn + angle_s - angle_c)) / 2 in its
     arm, with the visibility V = 1 - 2 misalignment.
     """
+    if optics.share_rule is not None:
+        return optics.share_rule(optics)
     sent = np.asarray(STATE_ANGLES_RAD) + np.asarray(optics.preparation_error_rad) + optics.rotation_rad
     visibility = 1 - 2 * optics.misalignment
     arms = np.array([optics.p_x, optics.p_x, 1 - optics.p_x, 1 - optics.p_x])
@@ -144,5 +148,8 @@ def detector_shares(optics: Optics) -> Table:
 
 def stray_photons(optics: Optics, rate_hz: float) -> Table:
     """Mean number of stray photons detected per gate, shape (4,). Unpolarised: half to either bit."""
+    if optics.share_rule is not None:
+        unpolarised = optics.share_rule(optics)[:2].mean(axis=0)
+        return np.asarray(rate_hz / optics.clock_hz * unpolarised * np.asarray(optics.efficiency), dtype=np.float64)
     arms = np.array([optics.p_x, optics.p_x, 1 - optics.p_x, 1 - optics.p_x]) / 2
     return np.asarray(rate_hz / optics.clock_hz * arms * np.asarray(optics.efficiency), dtype=np.float64)
