@@ -89,7 +89,10 @@ def main():
     for size_bits in given.size or (100_000, 1_000_000):
         measured(size_bits, 0.05, 1, 0.0)  # compile and load
         for qber in [0.03] if given.quick else given.qber:
-            print(json.dumps(measured(size_bits, qber, 1 if given.quick else given.frames, given.estimate_off)), flush=True)
+            print(
+                json.dumps(measured(size_bits, qber, 1 if given.quick else given.frames, given.estimate_off)),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,16 @@ import math
 import sys
 
 import numpy as np
-from ldpc_density import Ensemble, Evolution, concentrated, entropy_bits, iterations_needed, message_entropy, qber_from_entropy, threshold
+from ldpc_density import (
+    Ensemble,
+    Evolution,
+    concentrated,
+    entropy_bits,
+    iterations_needed,
+    message_entropy,
+    qber_from_entropy,
+    threshold,
+)
 from scipy.optimize import linprog
 
 DEGREES = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 30]
@@ -53,7 +62,12 @@ def two_max(check: dict[int, float], q: float) -> float:
 
 
 def better(
-    ensemble: Ensemble, run: tuple[np.ndarray, np.ndarray, bool], q: float, degrees: list[int], reach: float, gain: float
+    ensemble: Ensemble,
+    run: tuple[np.ndarray, np.ndarray, bool],
+    q: float,
+    degrees: list[int],
+    reach: float,
+    gain: float,
 ) -> Ensemble | None:
     """The profile near this one with most variables per edge that still gains in every iteration."""
     before, after, _ = run
@@ -154,7 +168,7 @@ def grid() -> list[tuple[float, float, int]]:
     found = []
     for rate in rates:
         q = qber_from_entropy(float(rate))
-        found.append((q, 1.03 if q < 0.012 else 1.018 if q < 0.038 else 1.025, 20))
+        found.append((q, 1.03 if q < 0.012 else 1.018 if q < 0.033 else 1.028 if q < 0.06 else 1.025, 20))
     return found
 
 

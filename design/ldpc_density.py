@@ -228,7 +228,9 @@ PUBLISHED = {
 
 def main() -> None:
     for name, (ensemble, published) in PUBLISHED.items():
-        print(f"{name:6} rate {1 - ensemble.syndrome_rate:.3f} threshold {threshold(ensemble):.4f} published {published}")
+        print(
+            f"{name:6} rate {1 - ensemble.syndrome_rate:.3f} threshold {threshold(ensemble):.4f} published {published}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """LDPC: the codes are what they claim, the kernels equal their plain twin, nothing is disclosed uncounted."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,7 +59,8 @@ def test_a_code_has_no_double_edges_and_no_four_cycles(index, size):
     ours = code(index, size)
     row = np.repeat(np.arange(ours.rows), np.diff(ours.starts))
     assert len(set(zip(row.tolist(), ours.columns.tolist(), strict=True))) == len(row)
-    assert ours.shifts.min() >= 0 and ours.shifts.max() < ours.lanes
+    assert ours.shifts.min() >= 0
+    assert ours.shifts.max() < ours.lanes
     # Each pair of edges of one column joins two rows with a turn; the same turn twice is a cycle of four.
     seen = set()
     for column in range(COLUMNS):
@@ -71,8 +74,9 @@ def test_a_code_has_no_double_edges_and_no_four_cycles(index, size):
 
 def test_codes_grow_in_rate_by_at_most_a_sixth_and_cover_the_range():
     rows = row_counts()
-    assert all(low < high <= low * 1.3 for low, high in zip(rows, rows[1:], strict=False))
-    assert rows[0] <= 40 and rows[-1] >= 280
+    assert all(low < high <= low * 1.3 for low, high in itertools.pairwise(rows))
+    assert rows[0] <= 40
+    assert rows[-1] >= 280
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -96,7 +100,8 @@ def test_kernels_and_plain_twin_say_the_same_bit_for_bit(seed):
             else:
                 kernels.sweep(ours.starts, ours.columns, ours.shifts, ours.lanes, signs, odds, messages,
                               lines, np.empty(kernels.LANES, np.float32))  # fmt: skip
-            assert np.isfinite(odds).all() and np.isfinite(messages).all()
+            assert np.isfinite(odds).all()
+            assert np.isfinite(messages).all()
         runs.append((odds, messages))
     assert np.array_equal(runs[0][0].view(np.uint32), runs[1][0].view(np.uint32))
     assert np.array_equal(runs[0][1].view(np.uint32), runs[1][1].view(np.uint32))
@@ -160,8 +165,8 @@ def test_frames_that_do_not_decode_get_more_parities_and_then_decode():
 
 def test_what_never_decodes_goes_to_cascade():
     keys = two_keys(100_000, 0.08, seed=5)
-    few = LdpcPlan(**{**{f: getattr(plan_from_parameters(ldpc_parameters(100_000, 0.05), 100_000), f)
-                         for f in ("size", "code", "splits", "step_rows")}, "step_count": 0, "qber_units": 5000})  # fmt: skip
+    good = plan_from_parameters(ldpc_parameters(100_000, 0.05), 100_000)
+    few = LdpcPlan(good.size, good.code, good.splits, good.step_rows, 0, good.qber_units)
     alice, bob = ends(keys, few.encode())
     reconcile(alice, bob)
     assert bob.frames_decoded == frozenset()

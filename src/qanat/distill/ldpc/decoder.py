@@ -39,9 +39,7 @@ class Decoder:
         self._product = np.empty(kernels.LANES, dtype=np.float32)
         self.iteration_count = 0
 
-    def errors(
-        self, code: Code, wanted: NDArray[np.uint8], frame_bits: int, qber: float
-    ) -> NDArray[np.uint8] | None:
+    def errors(self, code: Code, wanted: NDArray[np.uint8], frame_bits: int, qber: float) -> NDArray[np.uint8] | None:
         """The likely error pattern with this syndrome, one bit per element, shape (frame_bits,).
 
         Args:

@@ -112,7 +112,7 @@ def plan_from_parameters(parameters: bytes, size_bits: int) -> LdpcPlan:
         and 1 <= plan.step_rows <= rows[plan.code]
         and plan.step_count <= STEPS_MAX
         and QBER_LEAST <= plan.qber <= QBER_MOST
-        and SIZE_BITS_LEAST <= size_bits
+        and size_bits >= SIZE_BITS_LEAST
         and plan.frame_count(size_bits) <= FRAMES_MAX
         and plan.code_bits * plan.frame_count(size_bits) <= 2 * size_bits + plan.code_bits
     )
