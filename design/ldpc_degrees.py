@@ -133,9 +133,16 @@ def optimised(
         shares[degree_max] = shares.get(degree_max, 0.0) + 1 - sum(shares.values())
         cut = max(0.0, shares.get(2, 0.0) - two_max(concentrated(check_degree), q))
         shares[2], shares[3] = shares[2] - cut, shares.get(3, 0.0) + cut
-        best = Ensemble(shares, concentrated(check_degree))
-        q = 0.995 * threshold(best, 300, 1e-3)
-        gain = 0.01
+        # The same shares at a higher check degree make a weaker code; more edges at the top degree make up for it.
+        for more in np.arange(0.0, 0.5, 0.03):
+            mixed = {d: (1 - more) * s for d, s in shares.items()}
+            mixed[degree_max] += more
+            best = Ensemble(mixed, concentrated(check_degree))
+            if iterations_needed(best, q, 300) is not None:
+                break
+        else:
+            q = 0.995 * threshold(best, 300, 1e-3)
+        gain = 0.06 if best.variable[degree_max] > near.get(degree_max, 0.0) + 0.01 else 0.01
     run = trajectory(best, q, degrees, 500)
     reach = 0.3
     for _ in range(rounds):
