@@ -8,7 +8,8 @@ iteration still gains is a linear programme (Chung, Forney, Richardson, Urbanke 
 Besides, the stability condition lambda_2 rho'(1) 2 sqrt(q (1 - q)) < 1 holds with a reserve.
 
 Run: python design/ldpc_degrees.py 1 >> design/ldpc_profiles.jsonl
-     python design/ldpc_degrees.py -1 >> design/ldpc_profiles.jsonl     (some minutes each)
+     python design/ldpc_degrees.py -1 >> design/ldpc_profiles.jsonl
+     python design/ldpc_degrees.py 0 >> design/ldpc_profiles.jsonl     (some minutes each)
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from scipy.optimize import linprog
 DEGREES = [2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 30]
 OPERATING = 1.065  # f for which iterations are counted
 STEP_OF_RATES = 1.105
-GAIN_LEAST = 1e-3
+GAIN_LEAST = 1.5e-3
 STABLE = 0.9  # of the stability bound on degree 2: what nears 1 leaves few wrong bits standing
 
 
@@ -121,7 +122,7 @@ def check_degree_wanted(q: float, f_bound: float) -> float:
 
 
 def optimised(
-    q: float, check_degree: float, degree_max: int = 20, near: dict[int, float] | None = None, rounds: int = 24
+    q: float, check_degree: float, degree_max: int = 20, near: dict[int, float] | None = None, rounds: int = 16
 ) -> dict:
     """The profile that corrects about ``q`` with fewest checks of this mean degree, beginning near another one."""
     degrees = [d for d in DEGREES if d <= degree_max]
@@ -133,16 +134,9 @@ def optimised(
         shares[degree_max] = shares.get(degree_max, 0.0) + 1 - sum(shares.values())
         cut = max(0.0, shares.get(2, 0.0) - two_max(concentrated(check_degree), q))
         shares[2], shares[3] = shares[2] - cut, shares.get(3, 0.0) + cut
-        # The same shares at a higher check degree make a weaker code; more edges at the top degree make up for it.
-        for more in np.arange(0.0, 0.5, 0.03):
-            mixed = {d: (1 - more) * s for d, s in shares.items()}
-            mixed[degree_max] += more
-            best = Ensemble(mixed, concentrated(check_degree))
-            if iterations_needed(best, q, 300) is not None:
-                break
-        else:
-            q = 0.995 * threshold(best, 300, 1e-3)
-        gain = 0.06 if best.variable[degree_max] > near.get(degree_max, 0.0) + 0.01 else 0.01
+        best = Ensemble(shares, concentrated(check_degree))
+        q = 0.995 * threshold(best, 300, 1e-3)
+        gain = 0.01
     run = trajectory(best, q, degrees, 500)
     reach = 0.3
     for _ in range(rounds):
@@ -175,21 +169,28 @@ def grid() -> list[tuple[float, float, int]]:
     found = []
     for rate in rates:
         q = qber_from_entropy(float(rate))
-        found.append((q, 1.03 if q < 0.012 else 1.018 if q < 0.033 else 1.028 if q < 0.06 else 1.025, 20))
+        found.append(
+            (q, 1.05 if q < 0.008 else 1.035 if q < 0.014 else 1.028 if q < 0.06 else 1.025, 20 if q > 0.01 else 14)
+        )
     return found
 
 
 def main() -> None:
-    """A chain of profiles, each begun at the one before: 1 goes up from the middle, -1 down."""
-    wanted, middle = grid(), 18  # a plain profile is a good beginning here
-    near = None
-    for index in range(middle, len(wanted)) if sys.argv[1] == "1" else range(middle, -1, -1):
+    """A chain of profiles, each begun at the one before: 1 goes up from the middle, -1 down, 0 is one more between.
+
+    The chains' first profile is only their beginning; from one with many edges the chain down comes out better.
+    """
+    wanted, middle = grid(), 17
+    indexes = {"1": range(middle, len(wanted)), "-1": range(middle, -1, -1), "0": (middle, middle + 1, middle)}[
+        sys.argv[1]
+    ]
+    near, found = None, []
+    for index in indexes:
         q, f_bound, degree_max = wanted[index]
-        degree = round(check_degree_wanted(q, f_bound), 2)
-        found = optimised(q, degree, degree_max, near)
-        near = found["variable"]
-        if index != middle or sys.argv[1] == "1":
-            print(json.dumps(found), flush=True)
+        found.append(optimised(q, round(check_degree_wanted(q, f_bound), 2), degree_max, near))
+        near = found[-1]["variable"]
+    for profile in found[2:] if sys.argv[1] == "0" else found[1:]:
+        print(json.dumps(profile), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 import numpy as np
 
-LANES = 512  # lanes of a row handled at once: the scratch of a row of 40 edges then fits the first-level cache
+LANES = 512  # of a row handled at once: long enough for full vectors, short enough for the second-level cache
 
 # Odds stay within 2**-60 .. 2**60: far above the largest message, 2**25, so that what a check is told stays strong when
 # its own message is taken out; and 2**60 * 2**61, the largest product below, fits float32.

@@ -19,7 +19,9 @@ VERSION = 1
 
 # Efficiency aimed at by the first syndromes, by circulant size: about one frame in ten or twenty needs more.
 # Measured by bench/ldpc.py; near capacity decoding takes too long.
-AIMS = (1.105, 1.09, 1.07)
+AIMS = (1.105, 1.09, 1.073)
+# The codes for few errors are further from capacity (design/ldpc_profiles.jsonl): what is added below each rate.
+AIM_MORE = ((0.009, 0.06), (0.0135, 0.035), (0.019, 0.03), (0.025, 0.02))
 STEP_SHARE = 0.012  # of the rows disclosed, that each later step adds
 
 
@@ -83,10 +85,11 @@ def ldpc_parameters(size_bits: int, qber: float, round_trip_ns: int = 0) -> byte
     frame_bits = -(-size_bits // frames)
     entropy = -qber * math.log2(qber) - (1 - qber) * math.log2(1 - qber)
     # Padding is known, so a short frame needs as many parities as its own bits do.
-    rows_wanted = AIMS[size] * entropy * frame_bits / LANES[size]
+    aim = AIMS[size] + next((more for below, more in AIM_MORE if qber < below), 0.0)
+    rows_wanted = aim * entropy * frame_bits / LANES[size]
     counts = row_counts()
     code = max((index for index, rows in enumerate(counts) if rows <= rows_wanted), default=0)
-    splits = max(0, math.ceil(rows_wanted) - counts[code])
+    splits = max(0, round(rows_wanted) - counts[code])
     if splits > counts[code]:
         return None
     share = STEP_SHARE * (2 if round_trip_ns > 50_000_000 else 1)
