@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 
+from qanat.core.health import Arrivals, ReceiverHealth, TransmitterHealth
 from qanat.core.ids import LinkId
 from qanat.core.records import DetectionBlock, KeyBlock, Role, SettingsColumns
 from qanat.core.report import BlockReport, LinkReport
@@ -79,6 +80,20 @@ class Light:
             intensity=all_of_them.intensity[index], basis=all_of_them.basis[index], bit=all_of_them.bit[index]
         )
 
+    def health_of(self, block_number):
+        return TransmitterHealth(
+            power_ratio=1.0 + 1e-4 * block_number, in_port_power_nw=0.5, temperature_c=25.0, control_effort=0.5
+        )
+
+    def receiver_health_of(self, number, detection_count):
+        return ReceiverHealth(
+            arrivals=tuple(Arrivals(count=detection_count // 4, mean_ps=2.0, std_ps=60.0) for _ in range(4)),
+            gap_histogram=(0,) * 23 + (detection_count,),
+            bias_current_na=(1.0, 1.1, 0.9, 1.0),
+            temperature_c=-40.0 + 1e-3 * number,
+            control_effort=0.3,
+        )
+
     def block(self, number):
         sent, stream, n = self.prepared(number), self._stream(number, 1), self.plan.pulses_per_block
         mean = self.transmittance * np.array(self.intensities)[sent.intensity]
@@ -103,6 +118,7 @@ class Light:
             basis=measured[index],
             bit=seen[index],
             double_click_count=int((is_light & is_dark).sum()),
+            health=self.receiver_health_of(number, len(index)),
         )
 
 

@@ -108,6 +108,8 @@ def link_report(block: PulseBlock, plan: SessionPlan, now_ns: int) -> LinkReport
         sifted_counts=tuple(zip(block.n_x, block.n_z, strict=True)),
         error_counts_z=block.m_z,
         made_at_ns=now_ns,
+        receiver=block.receiver,
+        transmitter=block.transmitter,
     )
 
 
