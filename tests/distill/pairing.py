@@ -213,9 +213,9 @@ def digest(block):
 class BadWire:
     """Loses, doubles and overtakes frames by a seeded stream; time jumps to what happens next."""
 
-    def __init__(self, pair, *, seed, p_loss, p_double, delay_ns_max):
+    def __init__(self, pair, *, seed, p_loss, p_double, delay_ns_max, delay_ns=0):
         self.pair, self.stream = pair, np.random.default_rng(seed)
-        self.p_loss, self.p_double, self.delay_ns_max = p_loss, p_double, delay_ns_max
+        self.p_loss, self.p_double, self.delay_ns_max, self.delay_ns = p_loss, p_double, delay_ns_max, delay_ns
         self.flying = []
 
     def step(self):
@@ -225,7 +225,7 @@ class BadWire:
             for frame in sender.frames_to_send(pair.now_ns):
                 copies = (self.stream.random() >= self.p_loss) + (self.stream.random() < self.p_double)
                 for _ in range(copies):
-                    delay_ns = int(self.stream.integers(1, self.delay_ns_max + 1))
+                    delay_ns = self.delay_ns or int(self.stream.integers(1, self.delay_ns_max + 1))
                     self.flying.append((pair.now_ns + delay_ns, frame, receiver))
         deadlines = [end.deadline_ns() for end in (pair.alice, pair.bob)]
         times = [at_ns for at_ns, _, _ in self.flying] + [at_ns for at_ns in deadlines if at_ns is not None]

@@ -170,7 +170,7 @@ def test_a_flood_of_early_messages_is_bounded():
     for number in range(2, 60):
         pair.alice.receive(HEADER.pack(1, number, 0) + bytes(size_bytes), 0)
     assert pair.alice._reliable._early_bytes <= 16 * 2**20
-    pair.alice.receive(HEADER.pack(1, 500, 0) + b"x", 0)
+    pair.alice.receive(HEADER.pack(1, 5000, 0) + b"x", 0)
     assert pair.alice.is_failed
 
 
