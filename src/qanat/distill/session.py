@@ -10,8 +10,8 @@ it when there is one, and ``SessionFailed`` when the protocol was broken.
     TestBits (Z bits)                ->                                    ... until a key block is full
                                      <-       Reconcile, or GiveUp
     Parities                        <->       Parities                     ... round by round
-                                     <-       Check (hash), or GiveUp
-    Checked (equal or not)           ->
+                                     <-       Check (hashes), or GiveUp
+    Checked (which are equal)        ->
                                      <-       Amplify (seed), Tag
     Tag                              ->
                                      <-       Released (token)
@@ -185,7 +185,9 @@ class Session:
 
     def _end_of(self, gathered: GatheredBlock) -> ReceivedKeyBlock | TransmittedKeyBlock:
         kind = ReceivedKeyBlock if self.role is Role.RECEIVER else TransmittedKeyBlock
-        return kind(gathered, plan=self.plan, keys=self._keys, entropy=self._entropy, send=self._reliable.send)
+        block = kind(gathered, plan=self.plan, keys=self._keys, entropy=self._entropy, send=self._reliable.send)
+        block.round_trip_ns = self.round_trip_ns
+        return block
 
     def _fail(self, problem: QanatError) -> None:
         """The session is over: wipe, tell the peer once, tell the host."""
