@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 
@@ -105,8 +106,16 @@ FILES = {"detections": detections_file, "settings": settings_file, "timetags": t
 
 
 def read_all(path: Path) -> list[object]:
+    got: list[object] = []
+    read_into(got, path)
+    return got
+
+
+def read_into(got: list[object], path: Path) -> None:
+    """As ``read_all``, keeping what came before an error."""
     with RecordingReader(path) as reader:
-        return list(getattr(reader, {"timetags": "tags"}.get(reader.header.kind, reader.header.kind))())
+        for block in getattr(reader, {"timetags": "tags"}.get(reader.header.kind, reader.header.kind))():
+            got.append(block)
 
 
 def test_detections_come_back_with_gaps_and_health(tmp_path: Path) -> None:
@@ -155,12 +164,8 @@ def test_a_file_cut_anywhere_ends_in_a_sentence_with_the_byte_and_gives_only_who
     for size in range(len(data)):
         (tmp_path / "cut").write_bytes(data[:size])
         got: list[object] = []
-        with (
-            pytest.raises(RecordingError, match=r"cut, byte \d+: .*it was cut"),
-            RecordingReader(tmp_path / "cut") as r,
-        ):
-            for block in getattr(r, {"timetags": "tags"}.get(kind, kind))():
-                got.append(block)
+        with pytest.raises(RecordingError, match=r"cut, byte \d+: .*it was cut"):
+            read_into(got, tmp_path / "cut")
         counts.add(len(got))
     assert counts == set(range(whole + 1))  # with the end mark missing, every frame is still good
 
@@ -195,7 +200,8 @@ def test_no_mutation_lets_another_error_out(
     try:
         read_all(folder / "changed")
     except QanatError as error:
-        assert str(folder / "changed") in error.detail
+        if str(folder / "changed") not in error.detail:
+            pytest.fail(f"the file is not named: {error.detail}")
 
 
 def resealed(data: bytes) -> bytes:
@@ -220,10 +226,8 @@ def test_no_payload_lets_another_error_out(payload: bytes) -> None:
         lambda: columns.settings_from_payload(payload, 0, header(Kind.SETTINGS, n_pulses=60)),
         lambda: columns.tags_from_payload(payload, 0),
     ):
-        try:
+        with contextlib.suppress(RecordingError):
             read()
-        except RecordingError:
-            pass
 
 
 def test_a_promise_of_gigabytes_allocates_nothing(tmp_path: Path) -> None:
@@ -270,7 +274,7 @@ def test_a_file_of_another_kind_or_program_is_told_apart(tmp_path: Path) -> None
     (tmp_path / "new").write_bytes(data)
     with pytest.raises(RecordingError, match="byte 8: version 2"):
         RecordingReader(tmp_path / "new")
-    with RecordingReader(tmp_path / "d") as reader, pytest.raises(RecordingError, match="byte 16: .*not of settings"):
+    with RecordingReader(tmp_path / "d") as reader, pytest.raises(RecordingError, match=r"byte 16: .*not of settings"):
         list(reader.settings())
     with pytest.raises(EnvironmentProblem, match="No such file"):
         RecordingReader(tmp_path / "nowhere")

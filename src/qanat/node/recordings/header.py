@@ -113,14 +113,15 @@ def decoded_header(data: bytes, place: int) -> Header:
 
 
 def _problems(header: Header) -> list[str]:
+    expected_pulses = header.clock_hz * header.pulse_block_ns / 1e9
     checks = {
         f"clock_hz is {header.clock_hz:g}": 1.0 <= header.clock_hz <= 1e12,
         f"n_pulses is {header.n_pulses}": 1 <= header.n_pulses <= PULSES_MAX,
         f"pulse_block_ns is {header.pulse_block_ns}": 1 <= header.pulse_block_ns <= 2**40,
         f"first_number is {header.first_number}": 0 <= header.first_number < 2**40,
         f"start_ns is {header.start_ns}": 0 <= header.start_ns < 2**62,
-        f"n_pulses {header.n_pulses} do not fit pulse_block_ns {header.pulse_block_ns} at clock_hz {header.clock_hz:g}": abs(
-            header.n_pulses - header.clock_hz * header.pulse_block_ns / 1e9
+        f"n_pulses is {header.n_pulses}, clock and pulse block give {expected_pulses:g}; they do not fit": abs(
+            header.n_pulses - expected_pulses
         )
         <= 1,
         f"kind {header.kind} needs `prepared`, and it alone": (header.prepared is not None)
