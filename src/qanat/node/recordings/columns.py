@@ -31,7 +31,7 @@ SETTINGS = struct.Struct("<QIB")
 TIMETAGS = struct.Struct("<IqB")
 NUMBER_MAX = 2**40
 HEALTH_BYTES_MAX = 65_536
-TAG_MAX = 2**62
+TAG_MAX = 2**61  # ps: 26 days; the difference of two tags fits 64 bits
 WIDTHS = (1, 2, 4, 8)
 
 Column = NDArray[np.int64]
@@ -116,8 +116,8 @@ def _sums(gaps: NDArray[np.unsignedinteger], start: int, most: int, cut: Cut, wh
     if gaps.size and int(gaps.max()) > most:
         raise cut.wrong(f"{what}: a gap of {int(gaps.max())}")
     # Doubles tell where exact sums would leave 64 bits; their rounding is far smaller than the room left there.
-    if gaps.size and start + float(gaps.sum(dtype=np.float64)) > 2.0**62:
-        raise cut.wrong(f"{what}: the gaps add up to more than 2**62")
+    if gaps.size and start + float(gaps.sum(dtype=np.float64)) > 2.0**61:
+        raise cut.wrong(f"{what}: the gaps add up to more than 2**61")
     return start + np.cumsum(gaps.astype(np.int64))
 
 

@@ -10,7 +10,6 @@ from qanat.core.ids import LinkId
 from qanat.node.recordings.form import RecordingError
 
 PULSES_MAX = 2**40  # of one pulse block: 10 s at 1e11 Hz, rounded up
-INTENSITIES_MAX = 16
 CHANNELS = ("X0", "X1", "Z0", "Z1")  # in the order of the receiver's datasheet
 
 
@@ -40,12 +39,12 @@ class Tags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Of a time-tag recording: how tags become slots.
 
     Attributes:
-        channels: Channel number of each detector (X0, X1, Z0, Z1) and, if there is one, of "sync": one marker
-            per pulse block, in the middle of its first slot.
+        channels: Channel number of each detector (X0, X1, Z0, Z1). Tags of other channels are passed over.
         period_ps: Nominal clock period.
-        offset_ps: Tag of the middle of the first slot of the first block, as well as it is known.
+        offset_ps: Tag of the middle of the first slot of the first block, as well as it is known. Which slot is
+            which follows from it: wrong by whole periods, and every bit is a coin's.
         offset_window_ps: How well. Further off, the clock is not taken for found.
-        drift_ppm_max: How far the two clocks' rates may differ.
+        drift_ppm_max: How far the two clocks' rates may differ. Recovery looks no further.
         gate_width_ps: Clicks further than half of this from the middle of a slot are out of gate.
         p_x: Share of the light that goes to the X arm; decides the basis of a click in both arms.
         temperature_c, control_effort, bias_current_na: Of the receiver while it recorded; see ``ReceiverHealth``.
@@ -152,13 +151,11 @@ def _prepared_problems(prepared: Prepared) -> list[str]:
 def _tag_problems(tags: Tags) -> list[str]:
     numbers = list(tags.channels.values())
     checks = {
-        f"channels must name {', '.join(CHANNELS)}, and may name sync": set(CHANNELS)
-        <= set(tags.channels)
-        <= {*CHANNELS, "sync"},
+        f"channels must name {', '.join(CHANNELS)} and nothing else": set(CHANNELS) == set(tags.channels),
         "channels are different numbers from 0 to 255": len(set(numbers)) == len(numbers)
         and all(0 <= number <= 255 for number in numbers),
         f"period_ps is {tags.period_ps:g}": 1 <= tags.period_ps <= 1e12,
-        f"offset_ps is {tags.offset_ps}": abs(tags.offset_ps) < 2**62,
+        f"offset_ps is {tags.offset_ps}": abs(tags.offset_ps) < 2**61,
         f"offset_window_ps is {tags.offset_window_ps:g}; at most half a period": 0
         <= tags.offset_window_ps
         <= tags.period_ps / 2,
