@@ -19,7 +19,8 @@ MessageT = TypeVar("MessageT")
 
 
 class FrameTooLarge(RemoteProtocolError):
-    """A peer announced a frame beyond the limit of 16 MiB, or one too large for a greeting. The connection is closed."""
+    """A peer announced a frame beyond the limit of 16 MiB, or one too large for a greeting. The connection is
+    closed."""
 
 
 class Codec(Generic[MessageT]):
