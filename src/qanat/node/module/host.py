@@ -80,27 +80,25 @@ class Host:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupted)
-        workers = [asyncio.create_task(work) for work in self._work(server)]
+        workers = [asyncio.create_task(work) for work in self._work()]
         say_ready(_name(server) if server is not None else None)
-        watched = asyncio.create_task(self._watch(workers))
+        watched, sink = asyncio.create_task(self._watch(workers)), asyncio.create_task(self._sink.run())
         try:
             await self._changes.until(lambda: self._ending is not None)
             await self._leave()
         finally:
-            for task in (*workers, watched):
-                task.cancel()
             if server is not None:
                 server.close()
-            await asyncio.gather(*workers, watched, return_exceptions=True)
+            await _cancelled(*workers, watched)
             self._end.end()
             self._light.close() if self._light is not None else self._driver.close()
-        sentence = await self._sink.drain()
-        if sentence:
-            self._teller.note(sentence)
+            if sentence := await self._sink.drain():
+                self._teller.note(sentence)
+            await _cancelled(sink)
         return self._ending or Ending("interrupted", 130)
 
-    def _work(self, server: asyncio.Server | None) -> list[Coroutine[Any, Any, Any]]:
-        work: list[Coroutine[Any, Any, Any]] = [self._wake(), self._sink.run()]
+    def _work(self) -> list[Coroutine[Any, Any, Any]]:
+        work: list[Coroutine[Any, Any, Any]] = [self._wake()]
         work += [self._connecting(self._task.connect)] if self._task.connect is not None else []
         work += [self._shining(self._light)] if self._light is not None else []
         work += [self._timing(self._task.duration_s)] if self._task.duration_s is not None else []
@@ -127,7 +125,8 @@ class Host:
         try:
             await self._talk(reader, writer)
         except (QanatError, OSError) as error:
-            self._teller.note(f"caller {peer}: {_sentence(error)}")
+            if not self._is_leaving:
+                self._teller.note(f"caller {peer}: {_sentence(error)}")
             if isinstance(error, ReserveExhausted):
                 self._finish(Ending(_sentence(error), error.exit_code))
         finally:
@@ -137,7 +136,7 @@ class Host:
     async def _connecting(self, address: Address) -> None:
         """Connect again whenever the connection ends; the pause grows while nothing comes of it."""
         misses = 0
-        while True:
+        while not self._is_leaving:
             try:
                 reader, writer = await asyncio.open_connection(address.host, address.port)
             except OSError as error:
@@ -152,7 +151,8 @@ class Host:
             except (PeerDiffers, ReserveExhausted) as error:
                 self._finish(Ending(_sentence(error), error.exit_code))
             except (QanatError, OSError) as error:
-                self._teller.note(f"{address}: {_sentence(error)}")
+                if not self._is_leaving:
+                    self._teller.note(f"{address}: {_sentence(error)}")
             finally:
                 await close(writer)
             await asyncio.sleep(self._pause_s())
@@ -318,6 +318,15 @@ class Host:
                     self._changes.until(lambda: self._has_peer_left or self._writer is not writer), DRAIN_S
                 )
                 await close(writer)
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel until all have ended: until Python 3.12, ``wait_for`` may swallow a cancellation."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.2)
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:
