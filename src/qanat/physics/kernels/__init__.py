@@ -4,6 +4,7 @@ Every kernel has a slow twin, equal bit for bit: ``plain.py`` for the generators
 sampler, ``plain_recorder.py`` for the time tagger; the dense sampler is itself the slow oracle.
 """
 
+from qanat.physics.kernels.counts import binomial, dealt, thinned
 from qanat.physics.kernels.dense import dense_clicks
 from qanat.physics.kernels.generators import next_word, normal, philox, settings_at, uniform
 from qanat.physics.kernels.sparse import BOUND_BROKEN, OK, OUT_FULL, TRAPS_FULL, sparse_causes, sparse_clicks
@@ -14,6 +15,8 @@ __all__ = [
     "OK",
     "OUT_FULL",
     "TRAPS_FULL",
+    "binomial",
+    "dealt",
     "dense_clicks",
     "merged_events",
     "next_word",
@@ -22,6 +25,7 @@ __all__ = [
     "settings_at",
     "sparse_causes",
     "sparse_clicks",
+    "thinned",
     "timed_events",
     "uniform",
 ]
