@@ -25,6 +25,7 @@ from qanat.distill.authenticate import RETURNED_BYTES
 from qanat.distill.gather import GatheredBlock
 from qanat.distill.plan import SIFTED_BITS_MAX, SessionPlan
 from qanat.distill.release import TOKEN_BYTES
+from qanat.keyrate.bbm92 import pair_secret_length
 from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
 
@@ -60,7 +61,28 @@ class Estimate:
 
 def estimate(block: GatheredBlock, plan: SessionPlan, leak_bits: int) -> Estimate:
     """The length after this leak, rounded down to bytes; 0 when it does not even pay for its authentication."""
-    proof = secret_length(
+    proof = _of_pairs(block, plan, leak_bits) if plan.is_entangled else _of_decoys(block, plan, leak_bits)
+    without_vacuum = math.floor(proof.signed_bits - proof.vacuum_bound)
+    bits = min(proof.length_bits, without_vacuum, block.size_bits) // 8 * 8
+    result = Estimate(bits, proof)
+    return result if result.net_bits > 0 else Estimate(0, proof)
+
+
+def _of_pairs(block: GatheredBlock, plan: SessionPlan, leak_bits: int) -> SecretLength:
+    """Every coincidence is a pair of qubits: all count, see ``keyrate.bbm92``."""
+    return pair_secret_length(
+        n=block.counts.total_x,
+        k=block.counts.total_z,
+        errors=block.counts.errors_z,
+        leak_bits=leak_bits,
+        tag_bits=TAG_BITS,
+        epsilon_sec=plan.epsilon_sec,
+        epsilon_cor=plan.epsilon_cor,
+    )
+
+
+def _of_decoys(block: GatheredBlock, plan: SessionPlan, leak_bits: int) -> SecretLength:
+    return secret_length(
         block.counts,
         intensities=(plan.intensities[0], plan.intensities[1], plan.intensities[2]),
         p_intensities=(plan.p_intensities[0], plan.p_intensities[1], plan.p_intensities[2]),
@@ -69,10 +91,6 @@ def estimate(block: GatheredBlock, plan: SessionPlan, leak_bits: int) -> Estimat
         epsilon_sec=plan.epsilon_sec,
         epsilon_cor=plan.epsilon_cor,
     )
-    without_vacuum = math.floor(proof.signed_bits - proof.vacuum_bound)
-    bits = min(proof.length_bits, without_vacuum, block.size_bits) // 8 * 8
-    result = Estimate(bits, proof)
-    return result if result.net_bits > 0 else Estimate(0, proof)
 
 
 def reason_to_stop(block: GatheredBlock, plan: SessionPlan) -> AbortReason | None:

@@ -19,12 +19,13 @@ class SessionPlan:
 
     Attributes:
         epoch: Counts sessions of one link; frames of another epoch are ignored.
-        intensities: Mean photon numbers, brightest first.
+        intensities: Mean photon numbers, brightest first; of entangled pairs their mean number alone.
         p_intensities: Their probabilities, exactly as drawn.
         p_x: Probability that the transmitter prepares X.
         pulses_per_block, pulse_block_ns: Clock slots and link time of one pulse block.
         block_sifted_bits: X bits that a key block has on average, see ``sifted_count_wanted``.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
+        is_entangled: Both ends measure photons of a pair; the proof is ``keyrate.bbm92``, never fit for laser pulses.
         is_simulated: No photons were involved; keys are labelled accordingly.
 
     Raises:
@@ -41,11 +42,13 @@ class SessionPlan:
     block_sifted_bits: int
     epsilon_sec: float
     epsilon_cor: float
+    is_entangled: bool = False
     is_simulated: bool
 
     def __post_init__(self) -> None:
-        if len(self.intensities) != INTENSITY_COUNT or len(self.p_intensities) != INTENSITY_COUNT:
-            raise ValueError(f"link {self.link}: the proof needs {INTENSITY_COUNT} intensities")
+        wanted = 1 if self.is_entangled else INTENSITY_COUNT
+        if len(self.intensities) != wanted or len(self.p_intensities) != wanted:
+            raise ValueError(f"link {self.link}: the proof needs {wanted} intensities")
         if not 0 <= self.epoch < 2**32 or self.pulses_per_block < 1 or self.pulse_block_ns < 1:
             raise ValueError(f"link {self.link}: epoch, pulses per block and pulse block must be positive")
         if not 2 <= self.block_sifted_bits <= SIFTED_BITS_MAX // 2:

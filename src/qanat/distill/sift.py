@@ -125,6 +125,8 @@ def answer(message: Detections, plan: SessionPlan, transmitter: TransmitterModul
     bases = unpacked(message.bases, len(slots), "bases")
     settings = transmitter.settings_at(message.number, slots)
     is_kept = settings.basis == bases
+    if settings.is_known is not None:
+        is_kept &= settings.is_known
     intensity, bit = settings.intensity[is_kept], settings.bit[is_kept]
     block = _pulse_block(message, len(slots), bases[is_kept], intensity, bit)
     said = Sifted(

@@ -7,7 +7,7 @@ effects and all attacks. The branch taken is nature's secret: its ``label`` is t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,6 +63,17 @@ def split(branches: Iterable[Branch], choices: Iterable[tuple[float, dict[str, o
         for p, changes in listed
         if branch.p * p > 0
     ]
+
+
+def in_one_alphabet(branches: Sequence[Branch]) -> list[Branch]:
+    """The same branches, all with as many states of light as the one that has most; nothing is in the new ones."""
+    size = max((branch.states.shape[1] for branch in branches), default=0)
+    return [_padded(branch, size - branch.states.shape[1]) for branch in branches]
+
+
+def _padded(branch: Branch, count: int) -> Branch:
+    states, shares = np.pad(branch.states, ((0, 0), (0, count))), np.pad(branch.shares, ((0, count), (0, 0)))
+    return replace(branch, states=states, shares=shares) if count else branch
 
 
 def merged(branches: Iterable[Branch]) -> list[Branch]:

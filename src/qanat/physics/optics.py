@@ -1,19 +1,19 @@
 """A link's light as plain numbers, and the branches that its gates take when nobody attacks.
 
 Channels are numbered d = basis * 2 + bit for polarisation receivers; other families have layouts of their own.
-The tables that follow from the branches are in ``law.py``; what Eve changes is in ``attack.py``.
+The tables that follow from the branches are in ``law.py``; what Eve changes is in ``attack/``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from qanat.physics.attack import Attack
-from qanat.physics.branch import Branch, Table, merged
+from qanat.physics.branch import Branch, Table, in_one_alphabet, merged
 from qanat.physics.datasheet import PerDetector, ReceiverSheet, TransmitterSheet
 from qanat.physics.law import STATE_COUNT, GateLaw, law_from_branches
 from qanat.physics.layout import POLARISATION, Layout
@@ -46,12 +46,13 @@ class Optics:
             and the controller has not turned it back.
         timing: When in the gate clicks fall.
         background_hz: Unpolarised light at the receiver's door within its filter: Raman scattering, daylight.
+        share_rule: Where light in each state goes, for receivers of another family (``families/``); None: polarisation.
     """
 
     intensities: tuple[float, ...]
     transmittance: float
-    efficiency: PerDetector
-    p_dark: PerDetector
+    efficiency: tuple[float, ...]
+    p_dark: tuple[float, ...]
     misalignment: float
     p_x: float
     clock_hz: float
@@ -61,6 +62,7 @@ class Optics:
     preparation_error_rad: PerDetector = field(default=(0.0, 0.0, 0.0, 0.0))
     rotation_rad: float = 0.0
     background_hz: float = 0.0
+    share_rule: Callable[[Optics], Table] | None = None
     timing: Timing = field(default_factory=Timing)
 
     @property
@@ -86,7 +88,7 @@ def optics_from_sheets(
 
 
 def gate_law(optics: Optics, attacks: Sequence[Attack] = ()) -> GateLaw:
-    """The law of a gate with Eve's attacks in force, each acting on what the ones before left.
+    """The law of a gate with Eve's attacks in force, in the order in which the light meets them.
 
     Example:
         >>> from qanat.physics.attack import Cut
@@ -100,11 +102,11 @@ def gate_law(optics: Optics, attacks: Sequence[Attack] = ()) -> GateLaw:
 
 
 def branches_of(optics: Optics, attacks: Sequence[Attack] = ()) -> list[Branch]:
-    """What may happen to the light of a gate."""
+    """What may happen to the light of a gate: attacks act from the transmitter to the detectors (``Place``)."""
     branches = honest_branches(optics)
-    for attack in attacks:
+    for attack in sorted(attacks, key=lambda attack: attack.place):
         branches = merged(attack.on(branches, optics))
-    return branches
+    return in_one_alphabet(branches)
 
 
 def honest_branches(optics: Optics) -> list[Branch]:
@@ -135,6 +137,8 @@ def detector_shares(optics: Optics) -> Table:
     Malus's law on the circle: outcome c of state s has probability (1 + V cos(turn + angle_s - angle_c)) / 2 in its
     arm, with the visibility V = 1 - 2 misalignment.
     """
+    if optics.share_rule is not None:
+        return optics.share_rule(optics)
     sent = np.asarray(STATE_ANGLES_RAD) + np.asarray(optics.preparation_error_rad) + optics.rotation_rad
     visibility = 1 - 2 * optics.misalignment
     arms = np.array([optics.p_x, optics.p_x, 1 - optics.p_x, 1 - optics.p_x])
@@ -144,5 +148,8 @@ def detector_shares(optics: Optics) -> Table:
 
 def stray_photons(optics: Optics, rate_hz: float) -> Table:
     """Mean number of stray photons detected per gate, shape (4,). Unpolarised: half to either bit."""
+    if optics.share_rule is not None:
+        unpolarised = optics.share_rule(optics)[:2].mean(axis=0)
+        return np.asarray(rate_hz / optics.clock_hz * unpolarised * np.asarray(optics.efficiency), dtype=np.float64)
     arms = np.array([optics.p_x, optics.p_x, 1 - optics.p_x, 1 - optics.p_x]) / 2
     return np.asarray(rate_hz / optics.clock_hz * arms * np.asarray(optics.efficiency), dtype=np.float64)

@@ -28,12 +28,12 @@ def photon_numbers(law: PhotonLaw, means: Table, *, count: int = PHOTON_COUNT) -
     """
     n = np.arange(count)
     mean = np.asarray(means, dtype=np.float64)[:, None]
-    with np.errstate(divide="ignore"):
-        log_mean = np.log(mean)
+    log_mean = np.log(np.where(mean > 0, mean, 1.0))
+    weight = np.where((n > 0) & (mean <= 0), -np.inf, n * log_mean)  # mean**n; a dark pulse has no photon
     if law is PhotonLaw.POISSON:
         log_factorial = np.array([math.lgamma(k + 1) for k in range(count)])
-        rows: Table = np.exp(np.where(n > 0, n * log_mean, 0.0) - log_factorial - mean)
+        rows: Table = np.exp(weight - log_factorial - mean)
     else:
-        rows = np.exp(np.where(n > 0, n * log_mean, 0.0) - (n + 1) * np.log1p(mean))
+        rows = np.exp(weight - (n + 1) * np.log1p(mean))
     rows[:, -1] += np.maximum(0.0, 1 - rows.sum(axis=1))
     return rows
