@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qanat.physics.branch import Table
 from qanat.physics.landing import light_landing, noise_landing, offset_moments
@@ -159,9 +160,10 @@ def _load(marks: Table, p_settings: Table, firing: Table, traps: Traps) -> _Load
     a_each = per_click * np.array(each)
     a = float(a_each.sum())
     load_all = 1 + any_mark * dead - a
-    alive, fano = (1 - a) / load_all, (1 - any_mark) / load_all**2
     after = a_each * any_mark / load_all
-    return _Load(is_common=True, alive=np.full_like(m, alive), after=after, fano=np.full_like(m, fano))
+    same = np.ones_like(m)
+    fano = same * ((1 - any_mark) / load_all**2)
+    return _Load(is_common=True, alive=same * ((1 - a) / load_all), after=after, fano=fano)
 
 
 def _phase(
@@ -174,7 +176,7 @@ def _phase(
     marks: Table,
     load: _Load,
 ) -> _Phase:
-    channels = np.arange(len(wiring.channel_detector))
+    channels = range(len(wiring.channel_detector))
     detectors = wiring.channel_detector
     joint = p_settings[:, None] * marks
     no_mark = joint[:, 0] / joint[:, 0].sum() if joint[:, 0].sum() > 0 else p_settings
@@ -194,7 +196,7 @@ def _phase(
     _, noise_powers = offset_moments(light, wiring)
     powers = p_light[..., None] * light_powers + (1 - p_light[..., None]) * noise_powers
     after = load.after[detectors] / wiring.own_count[detectors]  # per channel
-    by_channel = np.stack([joint[:, wiring_has(wiring, c)].sum(axis=1) for c in channels], axis=1)  # (S, C)
+    by_channel = np.stack([joint[:, has_channel(wiring, c)].sum(axis=1) for c in channels], axis=1)  # (S, C)
     moments, lost = np.zeros((len(fired), 3)), np.zeros(len(fired))
     np.add.at(moments, detectors, np.einsum("sc,sck->ck", by_channel, powers) + after[:, None] * noise_powers)
     np.add.at(lost, detectors, (by_channel * (1 - own.sum(axis=2) - away.sum(axis=2))).sum(axis=0))
@@ -202,9 +204,9 @@ def _phase(
     moved = np.einsum("sc,scd->d", by_channel, away) + after @ away_noise
     for c in channels:
         stays = own[:, c, c][:, None]
-        for other in channels[(detectors == detectors[c]) & (channels != c)]:
+        for other in [k for k in channels if detectors[k] == detectors[c] and k != c]:
             if (own[:, c, other] > 0).any():
-                joint = _moved(joint, c, int(other), own[:, c, other][:, None])
+                joint = _moved(joint, c, other, own[:, c, other][:, None])
         if (stays < 1).any():
             rest = own[:, c, detectors == detectors[c]].sum(axis=1)[:, None] - stays
             joint = _moved(joint, c, None, 1 - stays / np.maximum(1 - rest, 1e-300))
@@ -215,7 +217,7 @@ def _phase(
     return _Phase(joint=joint, fired=fired, after=load.after, lost=lost, moments=moments, total=total, fano=fano)
 
 
-def wiring_has(wiring: Wiring, channel: int) -> Table:
+def has_channel(wiring: Wiring, channel: int) -> NDArray[np.bool_]:
     """Which patterns have this channel, shape (2**C,)."""
     return np.asarray(np.arange(len(wiring.earliest)) >> channel & 1 == 1)
 
@@ -241,9 +243,9 @@ def _light_shares(light: Light, wiring: Wiring, law: GateLaw, index: int) -> tup
     numbers = slice(first, first + len(branches))
     alone = np.array([light_alone(branch) for branch in branches])
     channels = range(len(wiring.channel_detector))
-    by_branch = np.stack([alone[:, :, wiring_has(wiring, c)].sum(axis=2) for c in channels], axis=2)
+    by_branch = np.stack([alone[:, :, has_channel(wiring, c)].sum(axis=2) for c in channels], axis=2)
     weight = law.p_hidden[:, None, None] * by_branch  # (H, S, C)
-    seen = np.stack([law.p_pattern[:, wiring_has(wiring, c)].sum(axis=1) for c in channels], axis=1)
+    seen = np.stack([law.p_pattern[:, has_channel(wiring, c)].sum(axis=1) for c in channels], axis=1)
     share = np.divide(weight.sum(axis=0), seen, out=np.zeros_like(seen), where=seen > 0)
     weight = weight / np.maximum(weight.sum(axis=0), 1e-300)
     own, away = (part[numbers] for part in light_landing(light, wiring))

@@ -51,7 +51,9 @@ def binomial_half(state, n, p):  # type: ignore[no-untyped-def]
         u = uniform(state) - 0.5
         v = uniform(state)
         inside = 0.5 - abs(u)
-        k = math.floor((2.0 * a / inside + b) * u + centre) if inside > 0.0 else -1.0
+        k = -1
+        if inside > 0.0:
+            k = math.floor((2.0 * a / inside + b) * u + centre)
         if inside >= 0.07 and v <= sure:
             return np.int64(k)
         if k < 0 or k > n or v <= 0.0:
