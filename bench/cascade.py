@@ -98,6 +98,9 @@ class Recorded:
                 )
             )
 
+    def health_of(self, block_number):
+        return None
+
     def settings_at(self, block_number, index):
         return self.settings[block_number]
 

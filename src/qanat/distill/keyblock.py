@@ -14,6 +14,7 @@ from qanat.distill.cascade.reconciler import Reconciler
 from qanat.distill.cascade.schedule import Schedule
 from qanat.distill.estimate import AbortReason, Estimate, estimate, sentence
 from qanat.distill.gather import GatheredBlock
+from qanat.distill.in_flight import held_bytes
 from qanat.distill.ledger import block_report, key_block
 from qanat.distill.messages import KeyBlockMessage, Parities, Released, Tag, encoded
 from qanat.distill.plan import SessionPlan
@@ -23,7 +24,7 @@ from qanat.distill.states import HEARABLE, State
 
 
 class KeyBlockEnd:
-    """One end of one key block's distillation. Only one is active at a time, in the order of numbers.
+    """One end of one key block's distillation. Several are open at a time, see ``open_blocks.py``.
 
     Attributes:
         outcome: What to tell the host, once ``state`` is ENDED.
@@ -53,7 +54,7 @@ class KeyBlockEnd:
         self._new_key: NewKey | None = None
         self._estimate: Estimate | None = None
         self._was_checked = False
-        self._transcript = Transcript(keys, plan.digest() + gathered.number.to_bytes(8))
+        self._transcript = Transcript(plan.digest() + gathered.number.to_bytes(8))
         for said in gathered.said:
             self._transcript.add(said)
         gathered.said.clear()
@@ -61,6 +62,12 @@ class KeyBlockEnd:
     @property
     def number(self) -> int:
         return self.gathered.number
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory it takes, on the safe side."""
+        is_ended = self.state is State.ENDED
+        return 0 if is_ended else held_bytes(self.gathered.size_bits, self._transcript.size_bytes)
 
     @property
     def leak_bits(self) -> int:
@@ -82,9 +89,18 @@ class KeyBlockEnd:
             )
         self._handle(message, raw, now_ns)
 
+    def show_tag(self) -> None:
+        """Its tag's turn has come.
+
+        Raises:
+            SecretExhausted: the pool cannot pay for it.
+        """
+        raise LocalProtocolError(f"the {self.role.name.lower()} shows its tag in answer to the peer's")
+
     def wipe(self) -> None:
         """Forget every secret of this key block."""
         self.gathered.wipe()
+        self._transcript.forget()
         if self._bits is not None:
             self._bits[:] = 0
         if self._reconciler is not None:
@@ -126,6 +142,7 @@ class KeyBlockEnd:
         self._reconciler = Reconciler(
             self.gathered.x_bits, is_reference=self.role is Role.TRANSMITTER, schedule=schedule, seed=seed
         )
+        self.gathered.forget_key()
         self._ask(now_ns)
 
     def _ask(self, now_ns: int) -> None:

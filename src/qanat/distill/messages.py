@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from qanat.core.errors import RemoteProtocolError
+from qanat.core.health import ReceiverHealth, TransmitterHealth
 
 # A pulse block of a million detections, or the Toeplitz seed of a key block of 8 million bits.
 MESSAGE_BYTES_MAX = 4 * 2**20
@@ -29,7 +30,7 @@ class Hello(Message, tag=0, frozen=True):
 class Detections(Message, tag=1, frozen=True):
     """Receiver: in these slots of this pulse block I saw something, in these bases.
 
-    ``slots`` are gaps, see ``sift.py``; ``bases`` one bit per detection.
+    ``slots`` are gaps, see ``sift.py``; ``bases`` one bit per detection; ``health`` see ``health.py``.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Detections(Message, tag=1, frozen=True):
     double_click_count: int
     slots: bytes
     bases: bytes
+    health: ReceiverHealth | None
 
 
 class Sifted(Message, tag=2, frozen=True):
@@ -52,6 +54,7 @@ class Sifted(Message, tag=2, frozen=True):
     intensity_low: bytes
     intensity_high: bytes
     z_bits: bytes
+    health: TransmitterHealth | None
 
 
 class TestBits(Message, tag=3, frozen=True):

@@ -42,6 +42,7 @@ class ReceivedKeyBlock(KeyBlockEnd):
             case Amplify():
                 self._take_seed(message)
             case Tag():
+                self._transcript.bind(self._keys)
                 self._transcript.verify(Role.TRANSMITTER, message.tag)
                 self._send_tag()
                 self.state = State.RELEASING

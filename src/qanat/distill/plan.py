@@ -27,6 +27,8 @@ class SessionPlan:
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
         is_entangled: Both ends measure photons of a pair; the proof is ``keyrate.bbm92``, never fit for laser pulses.
         is_simulated: No photons were involved; keys are labelled accordingly.
+        in_flight_bytes_max: Memory that open key blocks may take at each end, see ``in_flight.py``.
+        round_trip_ns: Of the classical channel, where it is known beforehand; measured when None.
 
     Raises:
         ValueError: outside what the proof or the formats allow.
@@ -44,6 +46,8 @@ class SessionPlan:
     epsilon_cor: float
     is_entangled: bool = False
     is_simulated: bool
+    in_flight_bytes_max: int = 2**29
+    round_trip_ns: int | None = None
 
     def __post_init__(self) -> None:
         wanted = 1 if self.is_entangled else INTENSITY_COUNT
@@ -55,6 +59,8 @@ class SessionPlan:
             raise ValueError(f"link {self.link}: block_sifted_bits must lie in 2..{SIFTED_BITS_MAX // 2}")
         if not (0 < self.epsilon_sec < 1 and 0 < self.epsilon_cor < 1):
             raise ValueError(f"link {self.link}: epsilons are probabilities between 0 and 1")
+        if self.in_flight_bytes_max < 0 or not 0 <= (self.round_trip_ns or 0) < 2**62:
+            raise ValueError(f"link {self.link}: memory and round-trip time cannot be negative")
         if collision_bound(SIFTED_BITS_MAX) > self.epsilon_cor:
             raise ValueError(f"link {self.link}: a verification tag cannot reach epsilon_cor {self.epsilon_cor:.1e}")
 

@@ -65,6 +65,10 @@ class TransmittedKeyBlock(KeyBlockEnd):
             self._give_up(AbortReason.INEXACT, now_ns)
             return
         self._say(seed)
+        self.state = State.READY
+
+    def show_tag(self) -> None:
+        self._transcript.bind(self._keys)
         self._send_tag()
         self.state = State.TAGGING
 

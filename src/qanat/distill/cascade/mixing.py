@@ -26,8 +26,8 @@ def random_words(count: int, seed: bytes, name: str) -> NDArray[np.uint64]:
     return words
 
 
-def permutation(size: int, seed: bytes, name: str) -> NDArray[np.uint16]:
-    """A random order of 0..size-1, uint16, shape (size,); at most 65 536 of them.
+def permutation(size: int, seed: bytes, name: str) -> NDArray[np.int32]:
+    """A random order of 0..size-1, int32, shape (size,).
 
     The bound is taken as high half of a product, biased by less than size / 2**32: harmless here.
 
@@ -35,7 +35,7 @@ def permutation(size: int, seed: bytes, name: str) -> NDArray[np.uint16]:
         >>> permutation(5, b"seed", "x").tolist() == permutation_plain(5, b"seed", "x")
         True
     """
-    order = np.arange(size, dtype=np.uint16)
+    order = np.arange(size, dtype=np.int32)
     _shuffle(np.uint64(_start(seed, name)), order)
     return order
 
@@ -84,7 +84,7 @@ def _fill(state, words):  # type: ignore[no-untyped-def]
         words[i] = _next(state)
 
 
-@numba.njit(numba.void(numba.uint64, numba.uint16[::1]), cache=True)
+@numba.njit(numba.void(numba.uint64, numba.int32[::1]), cache=True)
 def _shuffle(state, order):  # type: ignore[no-untyped-def]
     for last in range(len(order) - 1, 0, -1):
         state += _U(GOLDEN)
