@@ -103,7 +103,7 @@ class Session:
     def is_idle(self) -> bool:
         """Nothing is under way: every pulse block handed in is sifted, no key block is being distilled."""
         is_sifted = self._receiving is None or self._receiving.is_empty
-        return self.is_failed or (is_sifted and self._active is None and not self._waiting)
+        return self.is_failed or (is_sifted and not self._open.active and not self._open.waiting)
 
     def add_detections(self, block: DetectionBlock, now_ns: int) -> None:
         """The next pulse block of the receiver's detectors. Ignored once the session has failed.
