@@ -10,8 +10,8 @@ With a common hold-off this holds for the receiver as one; with one per detector
 are taken to be alive independently. A pulsed attack whose pulses and pauses outlast the hold-off has a load of its
 own in each phase; faster ones meet the average one. Tags that leave their gate or the window are moved or lost.
 
-Neglected: a mark and a release in one gate (of order a m), correlation between windows (of order D over the window)
-and between detectors.
+Neglected: the share of clicks in which two tags leave for one gate, correlation between windows (of order D over the
+window) and between detectors.
 
 Source: renewal theory, e.g. Cox, Renewal Theory (1962), chapter 4; photon counting with a non-paralysable dead
     time, R = r / (1 + r tau).
@@ -147,9 +147,9 @@ def _load(marks: Table, p_settings: Table, firing: Table, traps: Traps) -> _Load
     m = joint @ firing  # of each detector
     if not traps.is_simultaneous:
         kept = [released_alive(m[d], int(traps.dead_gates[d]), traps.p_trap[d], traps.p_release) for d in range(len(m))]
-        a = np.array(kept)
-        load = 1 + m * traps.dead_gates - a
-        return _Load(is_common=False, alive=(1 - a) / load, after=a * m / load, fano=(1 - m) / load**2)
+        each_a = np.array(kept)
+        load = 1 + m * traps.dead_gates - each_a
+        return _Load(is_common=False, alive=(1 - each_a) / load, after=each_a * m / load, fano=(1 - m) / load**2)
     any_mark = float(joint[1:].sum())
     if any_mark == 0:
         return _Load(is_common=True, alive=np.ones_like(m), after=np.zeros_like(m), fano=np.ones_like(m))
@@ -188,6 +188,10 @@ def _phase(
     joint[:, 0] = 0.0
     fired = joint.sum(axis=0) @ firing + load.after
     total = float(joint.sum() + load.after.sum()) if load.is_common else float(fired.sum())
+    by_channel_after = load.after[detectors] / wiring.own_count[detectors]
+    live = load.alive[detectors] * max(1e-300, 1 - float(p_settings @ marks[:, 1:].sum(axis=1)))
+    for c in channels:
+        joint = _joined(joint, c, wiring, by_channel_after[c] / live[c])
     # Settings and channel: light's share of the marks, and where light, noise and afterpulses land.
     p_light, own_light, away_light, light_powers = _light_shares(light, wiring, law, index)
     own_noise, away_noise = (part[0] for part in noise_landing(light, wiring))
@@ -195,7 +199,7 @@ def _phase(
     away = p_light[..., None] * away_light + (1 - p_light[..., None]) * away_noise
     _, noise_powers = offset_moments(light, wiring)
     powers = p_light[..., None] * light_powers + (1 - p_light[..., None]) * noise_powers
-    after = load.after[detectors] / wiring.own_count[detectors]  # per channel
+    after = by_channel_after
     by_channel = np.stack([joint[:, has_channel(wiring, c)].sum(axis=1) for c in channels], axis=1)  # (S, C)
     moments, lost = np.zeros((len(fired), 3)), np.zeros(len(fired))
     np.add.at(moments, detectors, np.einsum("sc,sck->ck", by_channel, powers) + after[:, None] * noise_powers)
@@ -233,6 +237,17 @@ def _moved(joint: Table, channel: int, other: int | None, share: Table | float) 
     np.add.at(moved.T, into, taken.T)
     moved[:, 0] = 0.0
     return moved
+
+
+def _joined(joint: Table, channel: int, wiring: Wiring, share: float) -> Table:
+    """This share of the patterns in which the channel's detector is quiet has it too: a release beside a mark."""
+    detector = 1 << int(wiring.channel_detector[channel])
+    quiet = np.flatnonzero((wiring.detectors_of & detector == 0) & (np.arange(joint.shape[1]) > 0))
+    taken = joint[:, quiet] * min(1.0, share)
+    joined = joint.copy()
+    joined[:, quiet] -= taken
+    joined[:, quiet | 1 << channel] += taken
+    return joined
 
 
 def _light_shares(light: Light, wiring: Wiring, law: GateLaw, index: int) -> tuple[Table, Table, Table, Table]:
