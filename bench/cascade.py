@@ -30,13 +30,13 @@ def entropy_bits(q):
     return -(q * math.log2(q) + (1 - q) * math.log2(1 - q))
 
 
-def cascade(size_bits, qber, repeats):
+def cascade(size_bits, qber, repeats, is_low_leak=False):
     stream = np.random.default_rng([size_bits, round(qber * 1e4)])
     rows = []
     for number in range(repeats):
         alice = stream.integers(0, 2, size_bits, dtype=np.uint8)
         bob = alice ^ (stream.random(size_bits) < qber).astype(np.uint8)
-        schedule, seed = schedule_from_qber(size_bits, qber), number.to_bytes(16)
+        schedule, seed = schedule_from_qber(size_bits, qber, is_low_leak=is_low_leak), number.to_bytes(16)
         start_s = time.process_time()
         first = Reconciler(alice, is_reference=True, schedule=schedule, seed=seed)
         second = Reconciler(bob, is_reference=False, schedule=schedule, seed=seed)
@@ -46,9 +46,12 @@ def cascade(size_bits, qber, repeats):
         second.next_query()
         is_equal = np.array_equal(second.corrected(), alice)
         cpu_s = time.process_time() - start_s
+        first.wipe()
+        second.wipe()
         f = first.leak_bits / (size_bits * entropy_bits(float((alice != bob).mean())))
-        rows.append((cpu_s, f, first.round_count, is_equal, schedule.frame_count))
-    cpu_s, f, rounds, equal, frames = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+        f_nominal = first.leak_bits / (size_bits * entropy_bits(qber))
+        rows.append((cpu_s, f, first.round_count, is_equal, schedule.frame_count, f_nominal))
+    cpu_s, f, rounds, equal, frames, f_nominal = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     return {
         "what": "cascade",
         "size_bits": size_bits,
@@ -59,6 +62,9 @@ def cascade(size_bits, qber, repeats):
         "mbit_per_cpu_s": round(size_bits / float(np.median(cpu_s)) / 1e6, 1),
         "f_mean": round(float(f.mean()), 4),
         "f_max": round(float(f.max()), 4),
+        "f_nominal_mean": round(float(f_nominal.mean()), 4),
+        "f_mean_with_tag": round(float((f + 64 * frames / (size_bits * entropy_bits(qber))).mean()), 4),
+        "low_leak": is_low_leak,
         "rounds_mean": round(float(rounds.mean())),
         "log2_sizes": schedule.log2_sizes,
     }
@@ -91,6 +97,9 @@ class Recorded:
                     double_click_count=0,
                 )
             )
+
+    def health_of(self, block_number):
+        return None
 
     def settings_at(self, block_number, index):
         return self.settings[block_number]
@@ -161,6 +170,8 @@ def main():
     for size_bits in (200_000,) if quick else (10_000, 65_536, 200_000, 1_000_000):
         for qber in (0.02,) if quick else (0.01, 0.02, 0.03, 0.05, 0.08):
             print(json.dumps(cascade(size_bits, qber, 1 if quick else max(3, 3_000_000 // size_bits))), flush=True)
+    for qber in (0.02,) if quick else (0.01, 0.02, 0.03, 0.05, 0.08):
+        print(json.dumps(cascade(1 << 20, qber, 1 if quick else 5, is_low_leak=True)), flush=True)
     for size_bits in (200_000,) if quick else (200_000, 1_000_000):
         for qber in (0.01, 0.03):
             print(json.dumps(session(size_bits, qber, 2)), flush=True)

@@ -31,6 +31,7 @@ def pages() -> dict[str, str]:
         "faults.md": faults,
         "metrics.md": metrics,
         "network-file.md": network_file,
+        "reports.md": reports,
         "session-states.md": states,
     }
     return {name: MADE + maker().rstrip() + "\n" for name, maker in makers.items()}
@@ -246,6 +247,44 @@ def _default(part: Any, name: str, value: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f'`"{default}"`' if isinstance(default, str) else f"`{default:g}`" if default < 1 else _number(default)
+
+
+# --- reports
+
+
+def reports() -> str:
+    from qanat.core.report import BlockReport, LinkReport
+    from qanat.core.report_schema import report_schema
+
+    text = (
+        "# Reports\n\nWhat a link tells in public: a `LinkReport` per block of pulses, a `BlockReport` per key block.\n"
+        "No field can hold a secret. `qanat schema link-report` and `qanat schema block-report` print JSON schemas.\n"
+    )
+    shown: set[str] = set()
+    for kind in (LinkReport, BlockReport):
+        made: Any = report_schema(kind)
+        for part in (made, *made["$defs"].values()):
+            if part["title"] not in shown:
+                shown.add(part["title"])
+                text += f"\n## {part['title']}\n\n{part['description']}\n\n" + _report_fields(part)
+    return text
+
+
+def _report_fields(part: Any) -> str:
+    rows = [
+        (f"`{name}`", _json_kind(value), value.get("description", "")) for name, value in part["properties"].items()
+    ]
+    return table(("field", "JSON", "meaning"), rows)
+
+
+def _json_kind(value: Any) -> str:
+    if "anyOf" in value:
+        return " or ".join(_json_kind(option) for option in value["anyOf"])
+    if "$ref" in value:
+        return f"`{value['$ref'].rpartition('/')[2]}`"
+    if value.get("type") == "array":
+        return f"list of {_json_kind(value['items'])}" if value.get("items") else "pair"
+    return str(value.get("type", "any"))
 
 
 # --- states

@@ -78,6 +78,8 @@ def test_a_wrong_network_file_lists_all_its_errors_before_anything_starts(  # ty
         (("key", "get", "alice", "bob", "--number", "many"), "integer"),
         (("key", "take", "bob", "alice", "no-id"), "not a key ID"),
         (("attack", "start", "x", "tap", "--fraction", "much"), "number"),
+        (("attack", "start", "x", "tap", "--set", "fraction"), "write NAME=VALUE"),
+        (("attack", "start", "x", "tap", "--set", "link=y"), "write NAME=VALUE"),
         (("schema", "netwrk"), "did you mean network"),
         (("up", "--sate", "x"), "No such option"),
         (("sim", str(TINY), "--duration", "soon"), "soon"),
@@ -170,6 +172,18 @@ def test_version_and_help_of_every_command(run) -> None:  # type: ignore[no-unty
         done = run(*group, "--help")
         assert done.code == 0
         assert "Usage" in done.out
+
+
+def test_the_list_of_attacks_tells_what_each_takes_and_shows(run) -> None:  # type: ignore[no-untyped-def]
+    entries = {entry["name"]: entry for entry in run("attack", "list", "--json").json}
+    assert len(entries) == 13
+    tap = entries["tap"]["parameters"]
+    assert [(p["name"], p["default"], p["low"], p["high"]) for p in tap] == [("transmittance", 0.5, 0.0, 1.0)]
+    text = run("attack", "list")
+    assert text.code == 0
+    for name, entry in entries.items():
+        assert f"\n{name}\n" in "\n" + text.out
+        assert entry["signature"] in text.out
 
 
 def test_a_reader_who_leaves_early_gets_no_traceback() -> None:

@@ -1,12 +1,21 @@
 """Privacy amplification is exact: every bit equals a slow product in whole numbers."""
 
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import fft
 from scipy.linalg import toeplitz
 
 from qanat.core.streams import Streams
-from qanat.crypto import toeplitz as room
-from qanat.crypto.toeplitz import InexactError, seed_bits, toeplitz_hash, toeplitz_hash_plain
+from qanat.crypto import toeplitz_fft as room
+from qanat.crypto import toeplitz_integer
+from qanat.crypto.toeplitz import BackendMissing, InexactError, seed_bits, toeplitz_hash, toeplitz_hash_plain
+
+NO_FFTW = find_spec("pyfftw") is None
 
 
 def packed(rng, size_bits):
@@ -81,21 +90,116 @@ def test_inputs_collide_as_rarely_as_a_universal_family_promises():
         assert zeros == 8
 
 
-def test_a_large_rounding_error_raises_instead_of_returning_wrong_bits(monkeypatch):
-    exact = room._cyclic_product
+class WrongBy:
+    """scipy.fft, but for an error in what comes out of the inverse transform."""
 
-    def with_an_error(a, b, *, size):
-        return exact(a, b, size=size) + 0.12
+    def __init__(self, error):
+        self.rfft, self.fft, self.ifft, self.error = fft.rfft, fft.fft, fft.ifft, error
 
-    values = case("inexact", 1_000, 300)
-    monkeypatch.setattr(room, "_cyclic_product", with_an_error)
-    with pytest.raises(InexactError, match=r"0\.12"):
-        toeplitz_hash(values.pop("bits"), **values)
+    def irfft(self, x, n, *, axis):
+        return fft.irfft(x, n, axis=axis) + self.error
 
 
-def test_not_a_number_is_inexact():
+def cyclic(seed_column, column, library):
+    return room.cyclic_parities(seed_column, column, first=len(column) - 1, stop=len(seed_column), fft=library)
+
+
+@pytest.mark.parametrize("error", [0.12, -0.12, 0.49, np.nan, np.inf, -np.inf])
+def test_a_large_rounding_error_raises_instead_of_returning_wrong_bits(error):
+    rng = Streams(seed=11).get("inexact")
+    columns = rng.integers(0, 2, 1_299, dtype=np.uint8), rng.integers(0, 2, 1_000, dtype=np.uint8)
+    assert len(cyclic(*columns, WrongBy(1e-9))) == 300
     with pytest.raises(InexactError):
-        room._parities(np.array([1.0, np.nan]))
+        cyclic(*columns, WrongBy(error))
+
+
+class SinglePrecision:
+    """scipy.fft in float32: what gives 8 % wrong bits at 1e7 without a word."""
+
+    def rfft(self, x, *, axis):
+        return fft.rfft(x.astype(np.float32), axis=axis)
+
+    def fft(self, x, *, axis, overwrite_x):
+        return fft.fft(x.astype(np.complex64), axis=axis, overwrite_x=overwrite_x)
+
+    def ifft(self, x, *, axis, overwrite_x):
+        return fft.ifft(x.astype(np.complex64), axis=axis, overwrite_x=overwrite_x)
+
+    def irfft(self, x, n, *, axis):
+        return fft.irfft(x.astype(np.complex64), n, axis=axis).astype(np.float64)
+
+
+def test_single_precision_is_caught_at_run_time():
+    rng = Streams(seed=11).get("float32")
+    columns = rng.integers(0, 2, 2_600_000, dtype=np.uint8), rng.integers(0, 2, 2_000_000, dtype=np.uint8)
+    with pytest.raises(InexactError, match="rounding error"):
+        cyclic(*columns, SinglePrecision())
+
+
+BACKENDS = ["scipy", "integer", pytest.param("pyfftw", marks=pytest.mark.skipif(NO_FFTW, reason="no pyfftw here"))]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    size_bits=st.integers(1, 3_000), share=st.floats(0, 1), points_max=st.sampled_from([32, 33, 100, 1_000, 1 << 26])
+)
+def test_all_backends_give_the_same_bits_with_any_tiles(backend, size_bits, share, points_max):
+    out_bits = round(share * size_bits)
+    values = case(f"tiles/{size_bits}", size_bits, out_bits)
+    bits = values.pop("bits")
+    hashed = toeplitz_hash(bits, **values, backend=backend, points_max=points_max)
+    assert np.array_equal(hashed, toeplitz_hash_plain(bits, **values))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("out_bits", [0, 1, 50_000, 165_431])
+def test_all_backends_agree_at_a_larger_size_and_its_edges(backend, out_bits):
+    values = case(f"edges/{out_bits}", 165_431, out_bits)
+    bits = values.pop("bits")
+    whole = toeplitz_hash(bits, **values)
+    assert len(whole) == (out_bits + 7) // 8
+    assert np.array_equal(whole, toeplitz_hash(bits, **values, backend=backend, points_max=1 << 16))
+    for row in {0, out_bits // 2, out_bits - 1} if out_bits else ():
+        seed = np.unpackbits(values["seed"])[row : row + 165_431][::-1]
+        expected = np.bitwise_and(seed, np.unpackbits(bits, count=165_431)).sum() & 1
+        assert np.unpackbits(whole)[row] == expected
+
+
+def test_the_prime_of_the_integer_backend_has_the_root_it_needs():
+    prime = toeplitz_integer.PRIME
+    assert prime == 2_013_265_921
+    assert all(prime % divisor for divisor in range(3, 44_870, 2))
+    # The order of the generator divides prime - 1 = 2**27 * 3 * 5 and none of its largest divisors.
+    assert all(pow(31, (prime - 1) // factor, prime) != 1 for factor in (2, 3, 5))
+    assert prime > room.POINTS_MAX
+
+
+def test_every_grid_has_coprime_sides_of_small_factors_and_few_points_too_many():
+    for size in [*range(1, 2_000), *(int(10 ** (power / 20)) for power in range(66, 156))]:
+        grid = room.grid_from_size(size)
+        assert grid.rows % 2 == 1
+        assert grid.columns & (grid.columns - 1) == 0
+        assert size <= grid.points
+        assert size < 4_096 or grid.points < 1.03 * size
+        rest = grid.rows
+        for prime in (3, 5, 7, 11):
+            while rest % prime == 0:
+                rest //= prime
+        assert rest == 1
+
+
+def test_a_backend_that_nobody_knows_or_has_is_refused(monkeypatch):
+    values = case("backend", 100, 30)
+    bits = values.pop("bits")
+    with pytest.raises(ValueError, match="gmp"):
+        toeplitz_hash(bits, **values, backend="gmp")
+    with pytest.raises(ValueError, match="points"):
+        toeplitz_hash(bits, **values, points_max=31)
+    monkeypatch.setitem(sys.modules, "pyfftw.interfaces", None)
+    monkeypatch.setitem(sys.modules, "pyfftw.interfaces.scipy_fft", None)
+    with pytest.raises(BackendMissing, match="pyfftw"):
+        toeplitz_hash(bits, **values, backend="pyfftw")
 
 
 def test_sizes_that_do_not_fit_are_refused():

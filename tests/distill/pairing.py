@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 
+from qanat.core.health import Arrivals, ReceiverHealth, TransmitterHealth
 from qanat.core.ids import LinkId
 from qanat.core.records import DetectionBlock, KeyBlock, Role, SettingsColumns
 from qanat.core.report import BlockReport, LinkReport
@@ -79,6 +80,20 @@ class Light:
             intensity=all_of_them.intensity[index], basis=all_of_them.basis[index], bit=all_of_them.bit[index]
         )
 
+    def health_of(self, block_number):
+        return TransmitterHealth(
+            power_ratio=1.0 + 1e-4 * block_number, in_port_power_nw=0.5, temperature_c=25.0, control_effort=0.5
+        )
+
+    def receiver_health_of(self, number, detection_count):
+        return ReceiverHealth(
+            arrivals=tuple(Arrivals(count=detection_count // 4, mean_ps=2.0, std_ps=60.0) for _ in range(4)),
+            gap_histogram=(0,) * 23 + (detection_count,),
+            bias_current_na=(1.0, 1.1, 0.9, 1.0),
+            temperature_c=-40.0 + 1e-3 * number,
+            control_effort=0.3,
+        )
+
     def block(self, number):
         sent, stream, n = self.prepared(number), self._stream(number, 1), self.plan.pulses_per_block
         mean = self.transmittance * np.array(self.intensities)[sent.intensity]
@@ -103,6 +118,7 @@ class Light:
             basis=measured[index],
             bit=seen[index],
             double_click_count=int((is_light & is_dark).sum()),
+            health=self.receiver_health_of(number, len(index)),
         )
 
 
@@ -197,9 +213,9 @@ def digest(block):
 class BadWire:
     """Loses, doubles and overtakes frames by a seeded stream; time jumps to what happens next."""
 
-    def __init__(self, pair, *, seed, p_loss, p_double, delay_ns_max):
+    def __init__(self, pair, *, seed, p_loss, p_double, delay_ns_max, delay_ns=0):
         self.pair, self.stream = pair, np.random.default_rng(seed)
-        self.p_loss, self.p_double, self.delay_ns_max = p_loss, p_double, delay_ns_max
+        self.p_loss, self.p_double, self.delay_ns_max, self.delay_ns = p_loss, p_double, delay_ns_max, delay_ns
         self.flying = []
 
     def step(self):
@@ -209,7 +225,7 @@ class BadWire:
             for frame in sender.frames_to_send(pair.now_ns):
                 copies = (self.stream.random() >= self.p_loss) + (self.stream.random() < self.p_double)
                 for _ in range(copies):
-                    delay_ns = int(self.stream.integers(1, self.delay_ns_max + 1))
+                    delay_ns = self.delay_ns or int(self.stream.integers(1, self.delay_ns_max + 1))
                     self.flying.append((pair.now_ns + delay_ns, frame, receiver))
         deadlines = [end.deadline_ns() for end in (pair.alice, pair.bob)]
         times = [at_ns for at_ns, _, _ in self.flying] + [at_ns for at_ns in deadlines if at_ns is not None]

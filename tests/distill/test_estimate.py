@@ -23,6 +23,7 @@ def a_block(n_x=(700_000, 300_000, 40_000), n_z=(300_000, 130_000, 18_000), m_z=
         start_ns=0,
         end_ns=10**9,
         n_pulses=10**7,
+        size_bits=sum(n_x),
         x_bits=np.zeros(sum(n_x), dtype=np.uint8),
         counts=DecoyCounts(n_x=n_x, n_z=n_z, m_z=m_z),
         said=[],

@@ -91,6 +91,9 @@ def test_the_announcement_does_not_depend_on_any_bit_and_the_answer_on_no_key_bi
             settings = light.settings_at(number, index)
             return replace(settings, bit=settings.bit ^ (settings.basis == 0).astype(np.uint8))
 
+        def health_of(self, number):
+            return light.health_of(number)
+
     assert answer(announcement(seen), PLAN, light)[0] == answer(announcement(seen), PLAN, Flipped())[0]
 
 
@@ -99,7 +102,7 @@ def test_an_intensity_that_does_not_exist_is_refused():
     seen = light.block(0)
     said, _ = answer(announcement(seen), PLAN, light)
     ones = b"\xff" * len(said.intensity_low)
-    spoilt = Sifted(number=0, kept=said.kept, intensity_low=ones, intensity_high=ones, z_bits=said.z_bits)
+    spoilt = Sifted(number=0, kept=said.kept, intensity_low=ones, intensity_high=ones, z_bits=said.z_bits, health=None)
     with pytest.raises(RemoteProtocolError, match="intensity"):
         take_answer(seen, spoilt)
 

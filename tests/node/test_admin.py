@@ -83,6 +83,34 @@ def test_eve_and_the_cut_act_together_and_leave_one_by_one(desk: Desk) -> None:
     assert any("EVE" in entry.text for entry in desk.journal.newest)
 
 
+def test_attacks_of_different_names_add_up_and_the_same_name_replaces(desk: Desk) -> None:
+    desk.ask("attack_start", link="mitte-moabit", name="tap", transmittance=0.5)
+    desk.ask("attack_start", link="mitte-moabit", name="intercept-resend", fraction=0.2, basis="x")
+    desk.ask("attack_start", link="mitte-moabit", name="tap", transmittance=0.9)
+    assert desk.light[-1].attacks == [
+        {"name": "intercept-resend", "fraction": 0.2, "basis": "x"},
+        {"name": "tap", "transmittance": 0.9},
+    ]
+    for name in ("blinding", "time-shift", "jamming"):
+        assert desk.ask("attack_start", link="mitte-moabit", name=name).error is None
+    assert "at most 5" in (desk.ask("attack_start", link="mitte-moabit", name="cut").error or "")
+    assert desk.ask("attack_stop", link="mitte-moabit", name="tap").error is None
+    assert "tap" not in [entry["name"] for entry in desk.light[-1].attacks]
+    assert "no attack on link mitte-moabit is called 'tap'" in (
+        desk.ask("attack_stop", link="mitte-moabit", name="tap").error or ""
+    )
+
+
+@pytest.mark.parametrize("value", [None, True, "much", [], {}, 1e400, -5])
+def test_whatever_a_request_says_of_an_attack_is_answered(desk: Desk, value: Any) -> None:
+    reply = desk.ask("attack_start", link="mitte-moabit", name="tap", transmittance=value)
+    assert (reply.error is None) == (value is None), reply
+    for name in (value, "tap"):
+        desk.ask("attack_stop", link="mitte-moabit", name=name)
+    assert desk.ask("attack_start", link="mitte-moabit", name=value).error is not None
+    assert desk.ask("snapshot").error is None
+
+
 def test_a_cut_names_the_links_on_the_fibre(desk: Desk) -> None:
     reply = desk.ask("cut", fibre="duct-mitte-wedding")
     assert reply.data == {"fibre": "duct-mitte-wedding", "is_cut": True, "links": ["mitte-wedding"]}

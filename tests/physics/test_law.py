@@ -8,6 +8,8 @@ under 40 cells, the file nine tables: a false alarm in about 1 % of all seeds. S
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,8 +70,6 @@ def test_dense_and_sparse_have_one_law(name, optics, memory, settings) -> None:
 
 def test_the_comparison_sees_small_faults(optics, memory, settings) -> None:
     """A test that cannot fail proves nothing: each fault below must exceed the limit."""
-    from dataclasses import replace
-
     honest = replicas(DenseSampler, "power", (), optics=optics, memory=memory, settings=settings)
     faults = {
         "misalignment 2 % -> 3 %": {"optics": replace(optics, misalignment=0.03)},
@@ -92,7 +92,7 @@ def test_chunk_boundaries_do_not_change_the_law(optics, memory, settings) -> Non
             parts = [SparseSampler.clicks(self, a, min(a + 37, end)) for a in range(start, end, 37)]
             columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ("gate", "basis", "bit")}
             sums = {n: sum(getattr(p, n) for p in parts) for n in ("double_click_count", "candidate_count")}
-            return type(parts[0])(**columns, **sums)
+            return replace(parts[0], **columns, **sums)
 
     args = {"optics": optics, "memory": memory, "settings": settings}
     z = z_scores(replicas(Chopped, "chopped", (), count=12, **args), replicas(SparseSampler, "w", (), count=12, **args))
@@ -132,8 +132,6 @@ def test_the_statistical_tier_has_the_same_counts(name, optics, memory, settings
 
 
 def test_dense_and_sparse_agree_on_a_silent_link(optics, memory, settings) -> None:
-    from dataclasses import replace
-
     silent = replace(optics, p_dark=(0.0,) * 4)
     for sampler_class in (DenseSampler, SparseSampler):
         sampler = sampler_class(optics=silent, memory=memory, settings=settings, seed=b"s")

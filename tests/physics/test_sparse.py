@@ -1,18 +1,61 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from qanat.physics import kernels, plain
-from qanat.physics.attack import Cut, InterceptResend
+from qanat.physics.attack import Cut, InterceptResend, LightAttack
 from qanat.physics.clicks import stream_state
 from qanat.physics.errors import SamplerError
+from qanat.physics.layout import POLARISATION, Channel, Layout
 from qanat.physics.memory import DetectorMemory
 from qanat.physics.optics import gate_law
-from qanat.physics.sparse import SparseSampler, tables_from_law
-from qanat.physics.squash import squash_plain, squashed_law
+from qanat.physics.photons import PhotonLaw
+from qanat.physics.plain_recorder import PlainRecorder
+from qanat.physics.plain_sparse import PlainSparse
+from qanat.physics.sparse import SparseSampler
+from qanat.physics.squash import squash_tables, squashed_law
+from qanat.physics.timing import Timing
+
+# One detector per bit in three time slots each; the middle one tells basis 1, the outer ones together basis 0.
+SLOTTED = Layout(
+    tuple(
+        Channel(name=f"{bit}{slot}", detector=bit, basis=basis, bit=bit, slot_ps=slot)
+        for bit in (0, 1)
+        for slot, basis in ((-250.0, 0), (0.0, 1), (250.0, None))
+    )
+)
+
+
+@dataclass(frozen=True)
+class Chopper(LightAttack):
+    """The light is cut but for a few gates in every period."""
+
+    pulse_gates: tuple[int, int]
+
+    def on(self, branches, optics):
+        return [replace(branch, transmittance=0.1 * branch.transmittance, label="chopped") for branch in branches]
+
+
+JITTER = Timing(pulse_ps=60.0, jitter_ps=(300.0, 250.0, 280.0, 350.0), window_ps=900.0, tail_ps=90.0, p_tail=0.1)
+TWINS = {
+    "one eavesdropper": ({}, {}, (InterceptResend(0.5),)),
+    "a hold-off per detector": (
+        {},
+        {"dead_gates": (40, 20, 40, 60), "is_simultaneous": False},
+        (InterceptResend(0.5),),
+    ),
+    "wide jitter": ({"timing": JITTER}, {"dead_gates": 3}, ()),
+    "a pulsed attack, bounded": ({}, {}, (Chopper((20, 5)), InterceptResend(1.0))),
+    "a pulsed attack, stopped at": ({}, {"is_simultaneous": False}, (Chopper((2000, 500)),)),
+    "everything": (
+        {"timing": JITTER, "photon_law": PhotonLaw.THERMAL, "fluctuation": 0.2, "background_hz": 3e7},
+        {"is_simultaneous": False, "p_trap": ((0.1, 0.2, 0.1, 0.1), 0.08)},
+        (Chopper((300, 100)), InterceptResend(0.5)),
+    ),
+}
 
 
 def sampler_of(optics, memory, settings, seed=b"sparse", attacks=()):
@@ -21,21 +64,51 @@ def sampler_of(optics, memory, settings, seed=b"sparse", attacks=()):
     return sampler
 
 
+def twins(sampler):
+    """Plain copies of a sampler and its recorder, as they stand."""
+    sparse = PlainSparse(
+        choice=sampler.choice,
+        wiring=sampler.wiring,
+        traps=sampler.traps,
+        pulses=sampler.light.pulses,
+        marks=sampler.marks,
+        causes=sampler.causes,
+        rng=plain.Xoshiro(sampler.state.copy()),
+        alive_from=sampler.alive_from.tolist(),
+    )
+    recorder = PlainRecorder(
+        clock=sampler.recorder.clock,
+        wiring=sampler.wiring,
+        squash=sampler.recorder.squash,
+        rng=plain.Xoshiro(sampler.recorder.state.copy()),
+        moments=[[0.0] * 5 for _ in sampler.alive_from],
+    )
+    return sparse, recorder
+
+
 @pytest.mark.parametrize("start", [0, (1 << 40) + 17])
-def test_the_kernel_and_its_plain_twin_make_the_same_clicks(start, optics, memory, settings) -> None:
-    end = start + 30_000
-    sampler = sampler_of(optics, memory, settings, attacks=(InterceptResend(0.5),))
-    rng = plain.Xoshiro(sampler.state.copy())
+@pytest.mark.parametrize("name", TWINS)
+def test_the_kernels_and_their_plain_twins_make_the_same_clicks(name, start, optics, memory, settings) -> None:
+    optics_changes, memory_changes, attacks = TWINS[name]
+    end = start + 20_000
+    optics, memory = replace(optics, **optics_changes), replace(memory, **memory_changes)
+    sampler = sampler_of(optics, memory, settings, attacks=attacks)
+    sparse, recorder = twins(sampler)
     fast = sampler.clicks(start, end)
-    carriers: list[tuple[int, int]] = []
-    clicks, candidates, alive_from = plain.sparse_clicks(sampler.tables, rng, carriers, 0, start, end)
-    squashed = squash_plain([pattern for _, pattern in clicks], optics.p_x, rng)
-    assert len(clicks) > 400
-    assert fast.gate.tolist() == [gate for gate, _ in clicks]
-    assert list(zip(fast.basis.tolist(), fast.bit.tolist(), strict=True)) == squashed
-    assert fast.candidate_count == candidates
-    assert [int(word) for word in sampler.state] == rng.state
-    assert alive_from == fast.gate[-1] + memory.dead_gates + 1
+    sparse.clicks(start, end + sampler.recorder.reach_gates)
+    for row in sparse.behind():
+        recorder.add(*row)
+    slow = recorder.clicks(start, end)
+    assert len(slow) > 200
+    columns = (fast.gate, fast.basis, fast.bit, fast.truth.label, fast.truth.cause)
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == slow
+    assert fast.candidate_count == sparse.candidate_count
+    assert fast.tally.moments.tolist() == recorder.moments
+    assert fast.tally.gaps.tolist() == recorder.gaps
+    assert (fast.double_click_count, fast.tally.silent_count) == (recorder.double_count, recorder.silent_count)
+    assert [int(word) for word in sampler.state] == sparse.rng.state
+    assert [int(word) for word in sampler.recorder.state] == recorder.rng.state
+    assert sampler.alive_from.tolist() == sparse.alive_from
 
 
 def test_xoshiro_is_the_published_generator() -> None:
@@ -83,8 +156,8 @@ def test_afterpulse_only_gates_have_settings_tilted_away_from_bright_pulses(opti
     release_alone = np.zeros(3)
     sampler = sampler_of(bright, DetectorMemory(dead_gates=0), settings)
     for gate in range(0, 40_000, 2):
-        sampler._carrier_gate[0], sampler._carrier_detector[0], sampler._carrier_count = gate, 2, 1
-        clicks, pattern, _, _ = sampler._chunk(gate, gate + 1)
+        sampler._carriers[:, 0], sampler._carrier_count = (gate, 2), 1
+        (clicks, pattern, *_), _, _ = sampler._chunk(gate, gate + 1)
         assert clicks.tolist() == [gate]
         if pattern[0] == 1 << 2:
             # Detector Z0 alone: by the release, or by the release and a mark of Z0 only.
@@ -127,7 +200,7 @@ def test_sure_clicks_and_sure_releases_do_not_break_the_gaps(optics, settings) -
 
 def test_a_broken_bound_and_full_traps_raise(optics, settings) -> None:
     sampler = sampler_of(optics, DetectorMemory(dead_gates=0), settings)
-    sampler.tables = replace(sampler.tables, p_max=sampler.tables.p_max / 2)
+    sampler.marks = sampler.marks._replace(p_bound=sampler.marks.p_bound / 2)
     with pytest.raises(SamplerError, match="bound"):
         sampler.clicks(0, 100_000)
     hoarding = DetectorMemory(dead_gates=0, p_trap=(1.0,), p_release=(1e-9,))
@@ -135,22 +208,31 @@ def test_a_broken_bound_and_full_traps_raise(optics, settings) -> None:
         sampler_of(replace(optics, p_dark=(1.0,) * 4), hoarding, settings).clicks(0, 5000)
 
 
-def test_every_candidate_probability_is_within_the_bound(optics, memory, settings) -> None:
-    tables = tables_from_law(gate_law(optics, [InterceptResend(0.5)]), settings, memory)
-    assert tables.cumulative[:, -1].max() == tables.p_max
-    assert np.all(np.sort(tables.pattern, axis=1) == np.arange(1, 16))
+@pytest.mark.parametrize("is_simultaneous", [True, False])
+def test_every_candidate_probability_is_within_the_bound(is_simultaneous, optics, memory, settings) -> None:
+    sampler = sampler_of(optics, replace(memory, is_simultaneous=is_simultaneous), settings)
+    sampler.set_attacks((InterceptResend(0.5), Chopper((20, 5))))
+    marks = sampler.marks
+    assert np.all(marks.cumulative[:, :, -1].reshape(*marks.p_bound.shape, -1).max(axis=2) <= marks.p_bound)
+    assert marks.cumulative[:, :, -1].max() == marks.p_bound.max()
+    assert np.all(np.sort(marks.pattern, axis=2) == np.arange(1, 16))
 
 
 def test_squashing_is_a_fair_coin_and_cross_basis_follows_the_splitter() -> None:
     """Six sigma per pattern."""
-    state, n = stream_state(b"squash", "test"), 40_000
+    n, state = 40_000, stream_state(b"squash", "test")
     for pattern, law in enumerate(squashed_law(0.7)):
         if pattern == 0:
             continue
-        basis, bit = np.empty(n, dtype=np.uint8), np.empty(n, dtype=np.uint8)
-        doubles = kernels.squash(np.full(n, pattern), 0.7, state, basis, bit)
+        channels = [c for c in range(4) if pattern >> c & 1]
+        events = np.zeros((4, n * len(channels)), dtype=np.int64)
+        events[0], events[1] = np.repeat(np.arange(n), len(channels)), channels * n
+        out, gaps = np.empty((5, n), dtype=np.int64), np.zeros(24, dtype=np.int64)
+        args = (events, events.shape[1], 0, n, squash_tables(0.7, POLARISATION), state, -1, gaps, out)
+        clicks, doubles, silent, used, last = kernels.merged_events(*args)
+        assert (clicks, silent, used, last) == (n, 0, events.shape[1], n - 1)
         assert doubles == (n if pattern.bit_count() > 1 else 0)
-        seen = np.bincount(basis * 2 + bit, minlength=4)
+        seen = np.bincount(out[1] * 2 + out[2], minlength=4)
         assert np.all(np.abs(seen - n * law) <= 6 * np.sqrt(n * law * (1 - law)))
 
 

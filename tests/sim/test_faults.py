@@ -7,6 +7,7 @@ import pytest
 from qanat.core.errors import MisuseError
 from qanat.core.netfile import network_from_toml
 from qanat.core.timebase import NS_PER_S
+from qanat.physics.attack import InterceptResend, PulsedBlinding
 from qanat.sim.faults import Fault, faults_from_text
 
 TINY = network_from_toml((Path(__file__).parents[2] / "networks" / "tiny.toml").read_text(encoding="utf-8"))
@@ -42,7 +43,11 @@ def test_each_kind_is_understood_and_written_as_it_is_read() -> None:
         ("partition:mitte|hubb", "did you mean hub?"),
         ("lossy:2", "not between 0 and 0.9"),
         ("lossy", "say how lossy"),
-        ("tap:mitte-moabit:1.5", "not between 0 and 1"),
+        ("tap:mitte-moabit:1.5", "must lie between 0 and 1"),
+        ("tap:mitte-moabit:0.5:0.6", "is not a number and NAME=VALUE"),
+        ("intercept-resend:mitte-moabit:basis=xx", "basis 'xx' is unknown"),
+        ("blinding:mitte-moabit:shift_ps=3", "does not take shift_ps"),
+        ("pulsed-blinding:mitte-moabit:10.5", "whole number"),
         ("cut:duct-mitte-moabit:3", "takes no number"),
         ("cut:duct-mitte-moabit@ten", "unit 'ten'"),
         ("clock:mitte", "say how wrong"),
@@ -54,6 +59,13 @@ def test_a_wrong_entry_is_misuse_with_the_near_miss(text: str, words: str) -> No
     with pytest.raises(MisuseError) as caught:
         faults(text)
     assert words in str(caught.value)
+
+
+def test_an_attack_is_told_its_numbers_by_place_and_by_name() -> None:
+    text = "intercept-resend:mitte-moabit:0.3:basis=x@1s+1s,pulsed-blinding:mitte-moabit:1000:length_gates=10@2s+1s"
+    found = faults(text)
+    assert [fault.attack for fault in found] == [InterceptResend(0.3, "x"), PulsedBlinding(1000, 10)]
+    assert faults(",".join(map(str, found))) == found
 
 
 def test_random_faults_follow_the_seed_and_the_rate() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -107,7 +107,9 @@ def check(file: Annotated[Path, typer.Argument(help="Network file.")], as_json: 
 
 
 @app.command()
-def schema(what: Annotated[str, typer.Argument(help="Which schema.")] = "network") -> None:
+def schema(
+    what: Annotated[str, typer.Argument(help="Which schema: network, link-report or block-report.")] = "network",
+) -> None:
     """Print a JSON schema, for editors and other programs."""
     from qanat.cli.schema import schema as run
 
@@ -261,32 +263,47 @@ def key_take(
     raise typer.Exit(keys.take(state, sae, peer, key_ids, as_json=as_json, is_revealing=reveal))
 
 
+@attack.command("list")
+def attack_list(as_json: Json = False) -> None:
+    """All attacks: what each takes, with defaults and units, and what it moves."""
+    from qanat.cli import attacks
+
+    raise typer.Exit(attacks.show(as_json))
+
+
 @attack.command("start")
 def attack_start(
     link_name: Annotated[str, typer.Argument(metavar="LINK")],
-    kind: Annotated[str, typer.Argument(help="intercept-resend, tap, cut or jamming.")],
+    kind: Annotated[str, typer.Argument(metavar="ATTACK", help="Its name; `qanat attack list` shows all.")],
+    pairs: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, as often as needed.", metavar="NAME=VALUE")
+    ] = None,
     fraction: Annotated[float | None, typer.Option(help="Of the pulses (intercept-resend).")] = None,
     transmittance: Annotated[float | None, typer.Option(help="Of the light that goes on (tap).")] = None,
     rate_hz: Annotated[float | None, typer.Option(help="Photons per second (jamming).")] = None,
     as_json: Json = False,
     state: State = None,
 ) -> None:
-    """Eve begins."""
-    from qanat.cli import live
+    """Eve begins. Attacks of different names add up; the same name again replaces what it was."""
+    from qanat.cli import attacks
 
-    given: dict[str, Any] = {"fraction": fraction, "transmittance": transmittance, "rate_hz": rate_hz}
-    numbers = {name: value for name, value in given.items() if value is not None}
-    raise typer.Exit(live.change(state, as_json, "attack_start", link=link_name, name=kind, **numbers))
+    options = {"fraction": fraction, "transmittance": transmittance, "rate_hz": rate_hz}
+    raise typer.Exit(attacks.start(state, as_json, link_name, kind, options, pairs or ()))
 
 
 @attack.command("stop")
 def attack_stop(
-    link_name: Annotated[str, typer.Argument(metavar="LINK")], as_json: Json = False, state: State = None
+    link_name: Annotated[str, typer.Argument(metavar="LINK")],
+    kind: Annotated[
+        str | None, typer.Argument(metavar="ATTACK", help="Only this one; all of them when left out.")
+    ] = None,
+    as_json: Json = False,
+    state: State = None,
 ) -> None:
     """Eve leaves."""
-    from qanat.cli import live
+    from qanat.cli import attacks
 
-    raise typer.Exit(live.change(state, as_json, "attack_stop", link=link_name))
+    raise typer.Exit(attacks.stop(state, as_json, link_name, kind))
 
 
 @fault.command("cut")

@@ -1,14 +1,21 @@
-"""``qanat schema``: the JSON schema of the network file, for editors and other programs."""
+"""``qanat schema``: the JSON schemas of the network file and of the reports, for editors and other programs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from qanat.core.errors import MisuseError
 from qanat.core.netfile import schema as network_schema
 from qanat.core.netfile.problems import near_miss
+from qanat.core.report import BlockReport, LinkReport
+from qanat.core.report_schema import report_schema
 
-SCHEMAS = {"network": network_schema}
+SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
+    "network": network_schema,
+    "link-report": lambda: report_schema(LinkReport),
+    "block-report": lambda: report_schema(BlockReport),
+}
 
 
 def schema(what: str = "network") -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from qanat.core.health import TransmitterHealth
 from qanat.core.records import DetectionBlock, SettingsColumns
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class TransmitterModule(Protocol):
 
     def settings_at(self, block_number: int, index: NDArray[np.int64]) -> SettingsColumns:
         """What was prepared in these slots of that pulse block."""
+
+    def health_of(self, block_number: int) -> TransmitterHealth | None:
+        """What the module tells about itself in that pulse block; None when it tells nothing."""
 
 
 class ReceiverModule(Protocol):

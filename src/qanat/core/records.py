@@ -58,17 +58,20 @@ class DetectionBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsColumns:
-    """What the transmitter prepared in the slots it was asked for.
+    """What the transmitter prepared (or measured, where it is a receiver itself) in the slots it was asked for.
 
     Attributes:
         intensity: Which intensity, 0 is the brightest, uint8, shape (n,).
         basis: uint8, shape (n,).
         bit: uint8, shape (n,). Secret until announced.
+        is_known: False where this end has nothing to say, as where a receiver in the transmitter's place saw no photon;
+            sifting drops such slots. None: all are known.
     """
 
     intensity: NDArray[np.uint8]
     basis: NDArray[np.uint8]
     bit: NDArray[np.uint8]
+    is_known: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

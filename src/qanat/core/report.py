@@ -58,6 +58,29 @@ class LinkReport:
         """Error rate of the announced Z bits; None when there were none."""
         return self.error_count / self.test_count if self.test_count else None
 
+    @property
+    def vacuum_gain(self) -> float:
+        """Sifted detections of the dimmest intensity per clock slot; over its probability, the vacuum's gain."""
+        return sum(self.sifted_counts[-1]) / self.n_pulses
+
+    @property
+    def basis_share_x(self) -> float | None:
+        """Share of all clicks that fell in the X arm; None without four detectors' counts."""
+        x0, x1, z0, z1 = self._clicks() or (0, 0, 0, 0)
+        return (x0 + x1) / total if (total := x0 + x1 + z0 + z1) else None
+
+    @property
+    def bit_share_1(self) -> tuple[float | None, float | None]:
+        """Share of clicks that say 1, in X and in Z; None without counts."""
+        x0, x1, z0, z1 = self._clicks() or (0, 0, 0, 0)
+        return (x1 / (x0 + x1) if x0 + x1 else None, z1 / (z0 + z1) if z0 + z1 else None)
+
+    def _clicks(self) -> tuple[int, int, int, int] | None:
+        if self.receiver is None or len(self.receiver.arrivals) != 4:
+            return None
+        x0, x1, z0, z1 = (arrivals.count for arrivals in self.receiver.arrivals)
+        return x0, x1, z0, z1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockReport:
@@ -67,6 +90,7 @@ class BlockReport:
         aborted: Reason in words, None when key was made.
         first_number, last_number: Pulse blocks it was made from.
         start_ns, end_ns: Their link time.
+        n_pulses: Clock slots in them.
         sifted_bits: Length of the X key before reconciliation.
         qber_x: Errors found by reconciliation over its length; None before that.
         leak_bits: Parity bits of the reference key disclosed in reconciliation (see distill/estimate.py).
@@ -77,7 +101,10 @@ class BlockReport:
         single_photon_bound: Lower bound on single-photon detections in X.
         vacuum_bound: Lower bound on vacuum detections in X.
         epsilon: Named failure probabilities; their sum bounds the key's total epsilon.
-        round_trips: Exchanges that reconciliation took.
+        round_trips: Exchanges that reconciliation took; both messages of one may cross.
+        method: How it was reconciled: cascade or ldpc; empty before that.
+        frames, frames_failed: Frames verified one by one, and how many of them differed and were thrown away.
+        made_at_ns: Wall clock (or world clock) at which the report was made.
     """
 
     link: LinkId
@@ -99,4 +126,7 @@ class BlockReport:
     vacuum_bound: float | None = None
     epsilon: dict[str, float]
     round_trips: int = 0
+    method: str = ""
+    frames: int = 0
+    frames_failed: int = 0
     made_at_ns: int

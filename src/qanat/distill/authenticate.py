@@ -1,73 +1,87 @@
 """Authentication: one Wegman-Carter tag per direction over everything said about a key block.
 
-Each tag takes a 32-byte key from the pool, used once. Both ends take the pair for the same key block: the
-first that gets as far as a tag, in the order of key blocks. A key block that is given up earlier has shown
-no tag, so its pair serves the next one: a long attack does not eat the pool. A tag that does not
-fit ends the session, and the pair with it.
+Each pair of tags takes a pair of 32-byte keys from the pool, used once. Several key blocks are open at once, and
+what is said about them interleaves as the wire pleases; so a pair is bound only when a tag is about to be shown. The
+transmitter shows its tags in the order of key-block numbers, and its messages arrive in the order in which it sent
+them. It takes a pair when it sends a tag and puts new secret back when it sends a release; the receiver
+does the same when it hears them. Both pools therefore go through the same steps, whatever the interleaving. A key
+block that is given up has shown no tag and takes no pair: a long attack does not eat the pool. A tag that
+does not fit ends the session, and the pair with it.
 """
 
 from __future__ import annotations
 
+from qanat.core.errors import LocalProtocolError
 from qanat.core.records import Role
 from qanat.core.secret import SecretBits
 from qanat.crypto.wegman_carter import AUTH_KEY_BYTES, AuthenticationPool, BatchAuthenticator, forgery_bound
 
-RETURNED_BYTES = 2 * AUTH_KEY_BYTES  # put back from each new key, before anything else is taken from it
+PAIR_BYTES = 2 * AUTH_KEY_BYTES
+RETURNED_BYTES = PAIR_BYTES  # put back from each new key, before anything else is taken from it
 
 
 class TagKeys:
-    """The pair of one-time keys that the next tags will use."""
+    """The one-time keys of tags, pair by pair."""
 
     def __init__(self, pool: AuthenticationPool) -> None:
         self._pool = pool
-        self._pair: tuple[SecretBits, SecretBits] | None = None
+
+    @property
+    def can_pay(self) -> bool:
+        """Whether a pair is left."""
+        return self._pool.available_bits >= 8 * PAIR_BYTES
 
     def pair(self) -> tuple[SecretBits, SecretBits]:
-        """Copies of the pair, transmitter's tag first. The same until ``spend``.
+        """The next pair, transmitter's tag first.
 
         Raises:
             SecretExhausted: the pool has less than a pair left.
         """
-        if self._pair is None:
-            both = self._pool.take(2 * AUTH_KEY_BYTES)
-            self._pair = (both.take(0, AUTH_KEY_BYTES), both.take(AUTH_KEY_BYTES, AUTH_KEY_BYTES))
-            both.wipe()
-        first, second = self._pair
-        return first.take(0, AUTH_KEY_BYTES), second.take(0, AUTH_KEY_BYTES)
-
-    def spend(self) -> None:
-        """A tag is about to be shown: the pair never serves again."""
-        if self._pair is not None:
-            for key in self._pair:
-                key.wipe()
-            self._pair = None
+        both = self._pool.take(PAIR_BYTES)
+        pair = (both.take(0, AUTH_KEY_BYTES), both.take(AUTH_KEY_BYTES, AUTH_KEY_BYTES))
+        both.wipe()
+        return pair
 
     def put_back(self, secret: SecretBits) -> None:
         self._pool.put(secret)
 
 
 class Transcript:
-    """Both directions of one key block's conversation as a running hash, in the order both ends agree on.
+    """Both directions of one key block's conversation, in the order both ends agree on.
 
-    Each message counts with its length, so that no byte can move between two of them.
+    Each message counts with its length, so that no byte can move between two of them. It is kept until its keys are
+    bound: no universal hash can begin before its key is known.
     """
 
-    def __init__(self, keys: TagKeys, header: bytes) -> None:
-        self._keys = keys
-        self._hashes = {role: BatchAuthenticator(key) for role, key in zip(Role, keys.pair(), strict=True)}
+    def __init__(self, header: bytes) -> None:
+        self._said: list[bytes] | None = []
+        self._hashes: dict[Role, BatchAuthenticator] = {}
         self.size_bytes = 0
         self.add(header)
 
     def add(self, message: bytes) -> None:
-        framed = len(message).to_bytes(8) + message
-        self.size_bytes += len(framed)
-        for running in self._hashes.values():
-            running.update(framed)
+        if self._said is None:
+            raise LocalProtocolError("the conversation has been tagged already")
+        self._said += (len(message).to_bytes(8), message)
+        self.size_bytes += 8 + len(message)
+
+    def bind(self, keys: TagKeys) -> None:
+        """The last word is said: take the pair of keys, and forget the words.
+
+        Raises:
+            SecretExhausted: the pool cannot pay.
+        """
+        if self._said is None:
+            raise LocalProtocolError("the conversation has its keys already")
+        self._hashes = {role: BatchAuthenticator(key) for role, key in zip(Role, keys.pair(), strict=True)}
+        for part in self._said:
+            for running in self._hashes.values():
+                running.update(part)
+        self._said = None
 
     def tag(self, own: Role) -> bytes:
-        """This end's tag over all so far."""
-        self._keys.spend()
-        return self._hashes[own].tag()
+        """This end's tag over all that was said."""
+        return self._bound(own).tag()
 
     def verify(self, peer: Role, tag: bytes) -> None:
         """Returns when the peer's tag fits.
@@ -75,9 +89,17 @@ class Transcript:
         Raises:
             AuthenticationFailed: somebody changed something on the way, or the pools differ.
         """
-        self._keys.spend()
-        self._hashes[peer].verify(tag)
+        self._bound(peer).verify(tag)
+
+    def forget(self) -> None:
+        """The key block has ended."""
+        self._said = None
 
     def epsilon(self) -> float:
         """Probability, at most, that a change went unnoticed in either direction."""
         return min(1.0, 2 * forgery_bound(self.size_bytes))
+
+    def _bound(self, role: Role) -> BatchAuthenticator:
+        if role not in self._hashes:
+            raise LocalProtocolError("the conversation has no keys yet")
+        return self._hashes[role]

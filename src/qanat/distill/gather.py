@@ -11,8 +11,9 @@ from qanat.distill.plan import SIFTED_BITS_MAX, SessionPlan
 from qanat.distill.sift import Bits, PulseBlock
 from qanat.keyrate.counts import DecoyCounts
 
-# A key block also ends here, or a dark link would gather for ever: 83 min of 50 ms, 20 MB of transcript.
-PULSE_BLOCKS_MAX = 100_000
+# A key block also ends here, or a dark link would gather for ever: 17 min of 50 ms. An empty pulse block's messages
+# with the health of both modules are 900 bytes: 18 MB of transcript.
+PULSE_BLOCKS_MAX = 20_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class GatheredBlock:
 
     Attributes:
         number: Counts key blocks of the session from 0.
+        size_bits: Length of the sifted key; stays when the key itself has moved on.
         x_bits: This end's sifted key, one bit per element. Secret; ``wipe`` when done.
         said: All messages of its sifting, in the order both ends agree on.
     """
@@ -31,21 +33,27 @@ class GatheredBlock:
     start_ns: int
     end_ns: int
     n_pulses: int
+    size_bits: int
     x_bits: Bits
     counts: DecoyCounts
     said: list[bytes]
 
     @property
-    def size_bits(self) -> int:
-        return len(self.x_bits)
-
-    @property
     def qber_z(self) -> float | None:
         return self.counts.errors_z / self.counts.total_z if self.counts.total_z else None
 
+    @property
+    def said_bytes(self) -> int:
+        return sum(len(said) for said in self.said)
+
     def wipe(self) -> None:
-        self.x_bits[:] = 0
+        self.forget_key()
         self.said.clear()
+
+    def forget_key(self) -> None:
+        """Reconciliation has its own copy: one bit a byte is too much to keep while many key blocks are open."""
+        self.x_bits[:] = 0
+        self.x_bits = self.x_bits[:0].copy()
 
 
 class Gathering:
@@ -75,6 +83,7 @@ class Gathering:
     def _finished(self) -> GatheredBlock:
         blocks, self._blocks, self._sifted_count = self._blocks, [], 0
         number, self._number = self._number, self._number + 1
+        x_bits = np.concatenate([block.x_bits for block in blocks])[:SIFTED_BITS_MAX]
         gathered = GatheredBlock(
             number=number,
             first_number=blocks[0].number,
@@ -82,7 +91,8 @@ class Gathering:
             start_ns=blocks[0].start_ns,
             end_ns=blocks[-1].start_ns + self._plan.pulse_block_ns,
             n_pulses=len(blocks) * self._plan.pulses_per_block,
-            x_bits=np.concatenate([block.x_bits for block in blocks])[:SIFTED_BITS_MAX],
+            size_bits=len(x_bits),
+            x_bits=x_bits,
             counts=DecoyCounts(
                 n_x=_sums([block.n_x for block in blocks]),
                 n_z=_sums([block.n_z for block in blocks]),
@@ -108,6 +118,8 @@ def link_report(block: PulseBlock, plan: SessionPlan, now_ns: int) -> LinkReport
         sifted_counts=tuple(zip(block.n_x, block.n_z, strict=True)),
         error_counts_z=block.m_z,
         made_at_ns=now_ns,
+        receiver=block.receiver,
+        transmitter=block.transmitter,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from qanat.core.errors import RemoteProtocolError
+from qanat.core.health import ReceiverHealth, TransmitterHealth
 
 # A pulse block of a million detections, or the Toeplitz seed of a key block of 8 million bits.
 MESSAGE_BYTES_MAX = 4 * 2**20
@@ -29,7 +30,7 @@ class Hello(Message, tag=0, frozen=True):
 class Detections(Message, tag=1, frozen=True):
     """Receiver: in these slots of this pulse block I saw something, in these bases.
 
-    ``slots`` are gaps, see ``sift.py``; ``bases`` one bit per detection.
+    ``slots`` are gaps, see ``sift.py``; ``bases`` one bit per detection; ``health`` see ``health.py``.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Detections(Message, tag=1, frozen=True):
     double_click_count: int
     slots: bytes
     bases: bytes
+    health: ReceiverHealth | None
 
 
 class Sifted(Message, tag=2, frozen=True):
@@ -52,6 +54,7 @@ class Sifted(Message, tag=2, frozen=True):
     intensity_low: bytes
     intensity_high: bytes
     z_bits: bytes
+    health: TransmitterHealth | None
 
 
 class TestBits(Message, tag=3, frozen=True):
@@ -62,11 +65,12 @@ class TestBits(Message, tag=3, frozen=True):
 
 
 class Reconcile(Message, tag=4, frozen=True):
-    """Transmitter: let us reconcile this key block; block sizes as powers of two, one byte per pass."""
+    """Transmitter: let us reconcile this key block in this way; see ``methods.py``."""
 
     block: int
+    method: int
+    parameters: bytes
     seed: bytes
-    log2_sizes: bytes
 
 
 class Parities(Message, tag=5, frozen=True):
@@ -84,18 +88,18 @@ class GiveUp(Message, tag=6, frozen=True):
 
 
 class Check(Message, tag=7, frozen=True):
-    """Transmitter: this is the hash of my key, under a hash key drawn just now."""
+    """Transmitter: these are the hashes of my frames, under a hash key drawn just now."""
 
     block: int
     hash_key: bytes
-    tag: bytes
+    tags: bytes
 
 
 class Checked(Message, tag=8, frozen=True):
-    """Receiver: mine has the same, or not."""
+    """Receiver: mine have the same, or not; one bit per frame."""
 
     block: int
-    is_equal: bool
+    equal: bytes
 
 
 class Amplify(Message, tag=9, frozen=True):

@@ -10,6 +10,7 @@ from qanat.core.ids import BlockId, LinkId, block_id
 from qanat.crypto.verification import collision_bound
 
 INTENSITY_COUNT = 3  # the two-decoy proof
+RECONCILIATIONS = ("auto", "cascade", "ldpc")
 SIFTED_BITS_MAX = 8_000_000  # a Toeplitz seed of twice that fits one message (messages.MESSAGE_BYTES_MAX)
 
 
@@ -19,13 +20,17 @@ class SessionPlan:
 
     Attributes:
         epoch: Counts sessions of one link; frames of another epoch are ignored.
-        intensities: Mean photon numbers, brightest first.
+        intensities: Mean photon numbers, brightest first; of entangled pairs their mean number alone.
         p_intensities: Their probabilities, exactly as drawn.
         p_x: Probability that the transmitter prepares X.
         pulses_per_block, pulse_block_ns: Clock slots and link time of one pulse block.
         block_sifted_bits: X bits that a key block has on average, see ``sifted_count_wanted``.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
+        is_entangled: Both ends measure photons of a pair; the proof is ``keyrate.bbm92``, never fit for laser pulses.
         is_simulated: No photons were involved; keys are labelled accordingly.
+        in_flight_bytes_max: Memory that open key blocks may take at each end, see ``in_flight.py``.
+        reconciliation: "auto", "cascade" or "ldpc", see ``methods.py``.
+        round_trip_ns: Of the classical channel, where it is known beforehand; measured when None.
 
     Raises:
         ValueError: outside what the proof or the formats allow.
@@ -41,17 +46,26 @@ class SessionPlan:
     block_sifted_bits: int
     epsilon_sec: float
     epsilon_cor: float
+    is_entangled: bool = False
     is_simulated: bool
+    in_flight_bytes_max: int = 2**29
+    reconciliation: str = "auto"
+    round_trip_ns: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.intensities) != INTENSITY_COUNT or len(self.p_intensities) != INTENSITY_COUNT:
-            raise ValueError(f"link {self.link}: the proof needs {INTENSITY_COUNT} intensities")
+        wanted = 1 if self.is_entangled else INTENSITY_COUNT
+        if len(self.intensities) != wanted or len(self.p_intensities) != wanted:
+            raise ValueError(f"link {self.link}: the proof needs {wanted} intensities")
         if not 0 <= self.epoch < 2**32 or self.pulses_per_block < 1 or self.pulse_block_ns < 1:
             raise ValueError(f"link {self.link}: epoch, pulses per block and pulse block must be positive")
         if not 2 <= self.block_sifted_bits <= SIFTED_BITS_MAX // 2:
             raise ValueError(f"link {self.link}: block_sifted_bits must lie in 2..{SIFTED_BITS_MAX // 2}")
         if not (0 < self.epsilon_sec < 1 and 0 < self.epsilon_cor < 1):
             raise ValueError(f"link {self.link}: epsilons are probabilities between 0 and 1")
+        if self.in_flight_bytes_max < 0 or not 0 <= (self.round_trip_ns or 0) < 2**62:
+            raise ValueError(f"link {self.link}: memory and round-trip time cannot be negative")
+        if self.reconciliation not in RECONCILIATIONS:
+            raise ValueError(f"link {self.link}: reconciliation is one of {', '.join(RECONCILIATIONS)}")
         if collision_bound(SIFTED_BITS_MAX) > self.epsilon_cor:
             raise ValueError(f"link {self.link}: a verification tag cannot reach epsilon_cor {self.epsilon_cor:.1e}")
 

@@ -18,6 +18,8 @@ HEADER = struct.Struct(">IQQ")
 FRAME_BYTES_MAX = HEADER.size + MESSAGE_BYTES_MAX
 WINDOW_BYTES = 4 * MESSAGE_BYTES_MAX  # in flight, and held out of order: bounds memory at both ends
 RESEND_COUNT = 8  # oldest messages sent again per deadline; the others were likely only overtaken
+UNANSWERED_MAX = 16  # messages heard, with nothing of our own to say, before they are acknowledged
+ROUND_TRIPS_KEPT = 64  # newest samples; the least of them is the wire's, the others waited for something
 BACKOFF_MAX = 16
 _ENDED = 2**64 - 1
 
@@ -42,6 +44,8 @@ class ReliableLayer:
         self._give_up_ns = give_up_ns
         self._waiting: deque[bytes] = deque()
         self._in_flight: deque[bytes] = deque()
+        self._sent_at_ns: deque[int | None] = deque()  # per message in flight; None once sent again
+        self._round_trips_ns: deque[int] = deque(maxlen=ROUND_TRIPS_KEPT)
         self._in_flight_bytes = 0
         self._acknowledged = 0  # by the peer: the first message in flight has the next number
         self._progress_ns = 0  # when the peer last acknowledged something, or something began to wait for it
@@ -58,6 +62,15 @@ class ReliableLayer:
     def backlog_count(self) -> int:
         """Messages that the peer has not acknowledged."""
         return len(self._waiting) + len(self._in_flight)
+
+    @property
+    def round_trip_ns(self) -> int | None:
+        """From a message to its acknowledgement, at best; None before the first.
+
+        A message that was sent twice gives no sample: nobody knows which of both was acknowledged (Karn and
+        Partridge, SIGCOMM 1987).
+        """
+        return min(self._round_trips_ns, default=None)
 
     def send(self, message: bytes) -> None:
         """Queue a message.
@@ -95,6 +108,7 @@ class ReliableLayer:
                 self._sent_ns = self._progress_ns = now_ns
             message = self._waiting.popleft()
             self._in_flight.append(message)
+            self._sent_at_ns.append(now_ns)
             self._in_flight_bytes += len(message)
             self._out.append(self._frame(self._acknowledged + len(self._in_flight), message))
         if not self._out and self._unanswered and self._must_acknowledge(now_ns):
@@ -122,6 +136,7 @@ class ReliableLayer:
         if now_ns - self._progress_ns > self._give_up_ns:
             raise RemoteProtocolError(f"no answer for {(now_ns - self._progress_ns) / 1e9:.0f} s")
         for which, message in enumerate(list(self._in_flight)[:RESEND_COUNT]):
+            self._sent_at_ns[which] = None
             self._out.append(self._frame(self._acknowledged + 1 + which, message))
         self._sent_ns = now_ns
         self._backoff = min(BACKOFF_MAX, 2 * self._backoff)
@@ -134,6 +149,7 @@ class ReliableLayer:
         """Forget everything: nothing of a failed session is sent any more."""
         self._waiting.clear()
         self._in_flight.clear()
+        self._sent_at_ns.clear()
         self._early.clear()
         self._out.clear()
         self._acknowledge_at_ns = None
@@ -148,16 +164,21 @@ class ReliableLayer:
 
     def _must_acknowledge(self, now_ns: int) -> bool:
         at_ns = self._acknowledge_at_ns
-        return self._unanswered >= max(1, self._window_frames // 4) or (at_ns is not None and now_ns >= at_ns)
+        limit = max(1, min(UNANSWERED_MAX, self._window_frames // 4))
+        return self._unanswered >= limit or (at_ns is not None and now_ns >= at_ns)
 
     def _take_acknowledgement(self, acknowledged: int, now_ns: int) -> None:
         if acknowledged > self._acknowledged + len(self._in_flight):
             raise RemoteProtocolError(f"message {acknowledged} was acknowledged before it was sent")
+        sent_at_ns = None
         while self._acknowledged < acknowledged:
             self._in_flight_bytes -= len(self._in_flight.popleft())
+            sent_at_ns = self._sent_at_ns.popleft()
             self._acknowledged += 1
             self._sent_ns = self._progress_ns = now_ns
             self._backoff = 1
+        if sent_at_ns is not None:  # of the newest message acknowledged: the others may have waited for it
+            self._round_trips_ns.append(max(0, now_ns - sent_at_ns))
 
     def _take_message(self, number: int, message: bytes, now_ns: int) -> list[bytes]:
         if number > self._received + self._window_frames:

@@ -10,16 +10,16 @@ it when there is one, and ``SessionFailed`` when the protocol was broken.
     TestBits (Z bits)                ->                                    ... until a key block is full
                                      <-       Reconcile, or GiveUp
     Parities                        <->       Parities                     ... round by round
-                                     <-       Check (hash), or GiveUp
-    Checked (equal or not)           ->
+                                     <-       Check (hashes), or GiveUp
+    Checked (which are equal)        ->
                                      <-       Amplify (seed), Tag
     Tag                              ->
                                      <-       Released (token)
+
+Several key blocks are open at once, so that a long round trip does not limit the rate: ``open_blocks.py``.
 """
 
 from __future__ import annotations
-
-from collections import deque
 
 from qanat.core.errors import LocalProtocolError, QanatError, RemoteProtocolError
 from qanat.core.ports import Entropy, TransmitterModule
@@ -28,20 +28,16 @@ from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.distill.authenticate import TagKeys
 from qanat.distill.events import Event, SessionFailed
 from qanat.distill.gather import GatheredBlock, Gathering, link_report
-from qanat.distill.keyblock import KeyBlockEnd
 from qanat.distill.messages import AnyMessage, Detections, Hello, KeyBlockMessage, Sifted, TestBits, decoded, encoded
 from qanat.distill.obtain import ReceivedKeyBlock
+from qanat.distill.open_blocks import OpenBlocks
 from qanat.distill.plan import SessionPlan
 from qanat.distill.reliable import ReliableLayer
 from qanat.distill.sift import PulseBlock
 from qanat.distill.sifting import ReceiverSifting, TransmitterSifting
-from qanat.distill.states import State
 from qanat.distill.transmit import TransmittedKeyBlock
 
 __all__ = ["Session", "SessionFailed"]
-
-WAITING_MAX = 2  # full key blocks that wait while one is distilled; then the receiver takes no more light
-WAITING_LIMIT = 8  # what an honest peer, who counts with a delay, never exceeds
 
 
 class Session:
@@ -66,7 +62,7 @@ class Session:
         pool: AuthenticationPool,
         entropy: Entropy,
         transmitter: TransmitterModule | None = None,
-        window_frames: int = 64,
+        window_frames: int = 1024,
         resend_ns: int = 1_000_000_000,
         give_up_ns: int = 60_000_000_000,
     ) -> None:
@@ -77,14 +73,13 @@ class Session:
         self.is_failed = False
         self._entropy = entropy
         self._keys = TagKeys(pool)
+        self._open = OpenBlocks(role, plan, self._keys, self._end_of)
         self._reliable = ReliableLayer(
             epoch=plan.epoch, window_frames=window_frames, resend_ns=resend_ns, give_up_ns=give_up_ns
         )
         self._transmitting = TransmitterSifting(plan, transmitter) if transmitter is not None else None
         self._receiving = None if transmitter is not None else ReceiverSifting(plan)
         self._gathering = Gathering(plan)
-        self._waiting: deque[GatheredBlock] = deque()
-        self._active: KeyBlockEnd | None = None
         self._has_peer = False
         self._events: list[Event] = []
         self._last_frames: list[bytes] = []
@@ -92,17 +87,23 @@ class Session:
 
     # The host's side.
 
+    @property
+    def round_trip_ns(self) -> int:
+        """Of the classical channel: as the plan says, or as measured; 0 before that."""
+        known_ns = self.plan.round_trip_ns
+        return known_ns if known_ns is not None else self._reliable.round_trip_ns or 0
+
     def can_accept_block(self) -> bool:
         """Whether the receiver may hand in another pulse block now; if not, its light is to be lost."""
         if self.is_failed or self._receiving is None:
             return False
-        return self._receiving.has_room and len(self._waiting) <= WAITING_MAX
+        return self._receiving.has_room and self._open.has_room(self.round_trip_ns)
 
     @property
     def is_idle(self) -> bool:
         """Nothing is under way: every pulse block handed in is sifted, no key block is being distilled."""
         is_sifted = self._receiving is None or self._receiving.is_empty
-        return self.is_failed or (is_sifted and self._active is None and not self._waiting)
+        return self.is_failed or (is_sifted and not self._open.active and not self._open.waiting)
 
     def add_detections(self, block: DetectionBlock, now_ns: int) -> None:
         """The next pulse block of the receiver's detectors. Ignored once the session has failed.
@@ -166,8 +167,8 @@ class Session:
             test_bits, block = self._receiving.finish(message, raw)
             self._reliable.send(test_bits)
             self._gather(block, now_ns)
-        elif self._active is not None and isinstance(message, KeyBlockMessage):
-            self._active.hear(message, raw, now_ns)
+        elif isinstance(message, KeyBlockMessage):
+            self._open.find(message, now_ns).hear(message, raw, now_ns)
             self._advance(now_ns)
         else:
             raise RemoteProtocolError(f"{type(message).__name__} where nothing like it is due")
@@ -180,37 +181,26 @@ class Session:
     def _gather(self, block: PulseBlock, now_ns: int) -> None:
         self._events.append(link_report(block, self.plan, now_ns))
         gathered = self._gathering.add(block)
-        if gathered is None:
-            return
-        self._waiting.append(gathered)
-        if len(self._waiting) > WAITING_LIMIT:
-            raise RemoteProtocolError(f"{len(self._waiting)} key blocks wait: the peer ignores flow control")
-        self._advance(now_ns)
+        if gathered is not None:
+            self._open.add(gathered)
+            self._advance(now_ns)
 
     def _advance(self, now_ns: int) -> None:
-        """Hand out what ended, begin what waits."""
-        while self._active is None or self._active.state is State.ENDED:
-            if self._active is not None:
-                self._events += self._active.outcome
-                self._active = None
-            if not self._waiting:
-                return
-            self._active = self._begin(self._waiting.popleft(), now_ns)
+        """Begin what waits, hand out what ended."""
+        self._events += self._open.advance(now_ns, self.round_trip_ns)
 
-    def _begin(self, gathered: GatheredBlock, now_ns: int) -> KeyBlockEnd:
+    def _end_of(self, gathered: GatheredBlock) -> ReceivedKeyBlock | TransmittedKeyBlock:
         kind = ReceivedKeyBlock if self.role is Role.RECEIVER else TransmittedKeyBlock
         block = kind(gathered, plan=self.plan, keys=self._keys, entropy=self._entropy, send=self._reliable.send)
-        block.begin(now_ns)
+        block.round_trip_ns = self.round_trip_ns
         return block
 
     def _fail(self, problem: QanatError) -> None:
         """The session is over: wipe, tell the peer once, tell the host."""
         self.is_failed = True
-        for part in (self._active, self._gathering, self._receiving, self._transmitting, *self._waiting):
+        for part in (self._open, self._gathering, self._receiving, self._transmitting):
             if part is not None:
                 part.wipe()
-        self._active = None
-        self._waiting.clear()
         self._reliable.clear()
         self._last_frames = [self._reliable.end_frame()]
         self._events.append(

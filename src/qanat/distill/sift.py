@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.errors import RemoteProtocolError
+from qanat.core.health import ReceiverHealth, TransmitterHealth
 from qanat.core.ports import TransmitterModule
 from qanat.core.records import Basis, DetectionBlock
+from qanat.distill.health import checked_receiver_health, checked_transmitter_health
 from qanat.distill.messages import Detections, Sifted
 from qanat.distill.plan import INTENSITY_COUNT, SessionPlan
 
@@ -33,6 +35,7 @@ class PulseBlock:
         x_bits: This end's key bits, one per element. Secret.
         z_bits: This end's test bits, announced.
         n_x, n_z, m_z: Per intensity: detections in X, in Z, errors in Z.
+        receiver, transmitter: What the modules tell about themselves.
     """
 
     number: int
@@ -46,6 +49,8 @@ class PulseBlock:
     n_x: Counts
     n_z: Counts
     m_z: Counts = ()
+    receiver: ReceiverHealth | None = None
+    transmitter: TransmitterHealth | None = None
 
 
 def packed(bits: Bits) -> bytes:
@@ -94,6 +99,7 @@ def announcement(block: DetectionBlock) -> Detections:
         double_click_count=block.double_click_count,
         slots=gaps_from_slots(block.index),
         bases=packed(block.basis),
+        health=block.health,
     )
 
 
@@ -123,16 +129,21 @@ def answer(message: Detections, plan: SessionPlan, transmitter: TransmitterModul
     """
     slots = checked_slots(message, plan)
     bases = unpacked(message.bases, len(slots), "bases")
+    receiver_health = checked_receiver_health(message.health)
     settings = transmitter.settings_at(message.number, slots)
     is_kept = settings.basis == bases
+    if settings.is_known is not None:
+        is_kept &= settings.is_known
     intensity, bit = settings.intensity[is_kept], settings.bit[is_kept]
     block = _pulse_block(message, len(slots), bases[is_kept], intensity, bit)
+    block.receiver, block.transmitter = receiver_health, transmitter.health_of(message.number)
     said = Sifted(
         number=message.number,
         kept=packed(is_kept.astype(np.uint8)),
         intensity_low=packed(intensity & 1),
         intensity_high=packed(intensity >> 1),
         z_bits=packed(block.z_bits),
+        health=block.transmitter,
     )
     return said, block
 
@@ -150,6 +161,7 @@ def take_answer(block: DetectionBlock, message: Sifted) -> tuple[PulseBlock, Bit
     if np.any(intensity >= INTENSITY_COUNT):
         raise RemoteProtocolError(f"pulse block {block.number}: an intensity that does not exist")
     kept = _pulse_block(block, len(block.index), basis, intensity.astype(np.uint8), bit)
+    kept.receiver, kept.transmitter = block.health, checked_transmitter_health(message.health)
     return kept, unpacked(message.z_bits, len(kept.z_bits), "test bits")
 
 

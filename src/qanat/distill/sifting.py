@@ -13,8 +13,11 @@ from qanat.distill.messages import MESSAGE_BYTES_MAX, Detections, Sifted, TestBi
 from qanat.distill.plan import SessionPlan
 from qanat.distill.sift import PulseBlock, announcement, answer, count_errors, packed, take_answer, unpacked
 
-IN_FLIGHT_MAX = 8  # announced and not answered; the receiver waits then
+# Announced and not answered; the receiver waits then. 32 pulse blocks of 10 ms hide 300 ms of round trip.
+IN_FLIGHT_MAX = 32
+IN_FLIGHT_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # of announcements; two of the largest
 IN_FLIGHT_LIMIT = 64  # what an honest receiver never exceeds at the transmitter's end
+IN_FLIGHT_BYTES_LIMIT = 8 * MESSAGE_BYTES_MAX
 
 
 class ReceiverSifting:
@@ -24,10 +27,11 @@ class ReceiverSifting:
         self._plan = plan
         self._last_number = -1
         self._announced: OrderedDict[int, tuple[DetectionBlock, bytes]] = OrderedDict()
+        self._announced_bytes = 0
 
     @property
     def has_room(self) -> bool:
-        return len(self._announced) < IN_FLIGHT_MAX
+        return len(self._announced) < IN_FLIGHT_MAX and self._announced_bytes < IN_FLIGHT_BYTES_MAX
 
     @property
     def is_empty(self) -> bool:
@@ -51,6 +55,7 @@ class ReceiverSifting:
             raise LocalProtocolError(f"link {plan.link}: {len(block.index)} detections; use shorter pulse blocks")
         self._last_number = block.number
         self._announced[block.number] = (block, raw)
+        self._announced_bytes += len(raw)
         return raw
 
     def finish(self, message: Sifted, raw: bytes) -> tuple[bytes, PulseBlock]:
@@ -62,6 +67,7 @@ class ReceiverSifting:
         if not self._announced or next(iter(self._announced)) != message.number:
             raise RemoteProtocolError(f"an answer to pulse block {message.number}, which is not the next")
         seen, announced = self._announced.pop(message.number)
+        self._announced_bytes -= len(announced)
         block, peer_z_bits = take_answer(seen, message)
         count_errors(block, peer_z_bits)
         test_bits = encoded(TestBits(number=block.number, z_bits=packed(block.z_bits)))
@@ -86,6 +92,7 @@ class TransmitterSifting:
         self._transmitter = transmitter
         self._last_number = -1
         self._answered: OrderedDict[int, PulseBlock] = OrderedDict()
+        self._answered_bytes = 0
 
     def answer(self, message: Detections, raw: bytes) -> bytes:
         """The answer to an announcement. Each pulse block is answered once, so nobody can ask again in another way.
@@ -93,12 +100,14 @@ class TransmitterSifting:
         Raises:
             RemoteProtocolError: the announcement cannot be honest.
         """
-        if message.number <= self._last_number or len(self._answered) >= IN_FLIGHT_LIMIT:
+        is_full = len(self._answered) >= IN_FLIGHT_LIMIT or self._answered_bytes >= IN_FLIGHT_BYTES_LIMIT
+        if message.number <= self._last_number or is_full:
             raise RemoteProtocolError(f"pulse block {message.number} was announced before, or too many are open")
         said, block = answer(message, self._plan, self._transmitter)
         self._last_number = message.number
         answered = encoded(said)
         block.said = [raw, answered]
+        self._answered_bytes += len(raw)
         self._answered[message.number] = block
         return answered
 
@@ -111,6 +120,7 @@ class TransmitterSifting:
         if not self._answered or next(iter(self._answered)) != message.number:
             raise RemoteProtocolError(f"test bits of pulse block {message.number}, which is not the next")
         block = self._answered.pop(message.number)
+        self._answered_bytes -= len(block.said[0])
         count_errors(block, unpacked(message.z_bits, len(block.z_bits), "test bits"))
         block.said.append(raw)
         return block

@@ -29,6 +29,7 @@ class State(StrEnum):
     RECONCILING = "reconciling"  # parities cross, round by round
     VERIFYING = "verifying"  # the transmitter's hash, the receiver's verdict
     AMPLIFYING = "amplifying"  # the receiver waits for the seed
+    READY = "ready"  # the transmitter has a new key; its tag waits for those of earlier key blocks
     TAGGING = "tagging"  # tags over the whole conversation
     RELEASING = "releasing"  # the receiver waits for the token
     ENDED = "ended"  # released or given up

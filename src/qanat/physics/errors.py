@@ -14,8 +14,8 @@ class DatasheetError(MisuseError):
 
 
 class AttackError(MisuseError):
-    """The attack cannot be played as given. Attacks are intercept-resend, tap, cut and jamming; each takes one
-    number at most."""
+    """The attack cannot be played as given. `qanat attack list` shows all attacks, what each takes, and in which
+    range."""
 
 
 class SamplerError(QanatError):

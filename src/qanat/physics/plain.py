@@ -1,19 +1,14 @@
-"""The plain twins: the generators and the sparse sampler in slow, readable Python.
+"""The plain twins of the generators: Philox and xoshiro256++ in slow, readable Python.
 
-``kernels.py`` holds the same steps compiled; tests demand equal bits from both. Read this file to understand,
-that one to run.
+``kernels/generators.py`` holds the same steps compiled; tests demand equal bits from both.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from qanat.physics.sparse import SamplerTables
 
 MASK32 = (1 << 32) - 1
 MASK64 = (1 << 64) - 1
@@ -88,69 +83,14 @@ class Xoshiro:
         gap = math.log(((self.next() >> 11) + 1) * UNIT) * inverse_log
         return int(gap) if gap < most else most
 
+    def normal(self) -> float:
+        """Mean 0, variance 1, by Box and Muller."""
+        radius = math.sqrt(-2.0 * math.log(((self.next() >> 11) + 1) * UNIT))
+        return radius * math.cos(2.0 * math.pi * self.uniform())
 
-def sparse_clicks(  # noqa: PLR0917 - as the kernel
-    tables: SamplerTables, rng: Xoshiro, carriers: list[tuple[int, int]], alive_from: int, start: int, end: int
-) -> tuple[list[tuple[int, int]], int, int]:
-    """The sparse sampler over gates [start, end): the twin of ``kernels.sparse_clicks``.
-
-    Returns:
-        Clicks as (gate, pattern of detectors), candidates looked at, and the gate from which detectors answer.
-        ``carriers`` is changed in place.
-    """
-    clicks: list[tuple[int, int]] = []
-    candidate_count = 0
-    candidate = _candidate(tables, rng, max(start, alive_from), end)
-    while True:
-        carriers[:] = [carrier for carrier in carriers if carrier[0] >= max(start, alive_from)]
-        released = min((gate for gate, _ in carriers), default=end)
-        gate = min(candidate, released)
-        if gate >= end:
-            return clicks, candidate_count, alive_from
-        pattern = 0
-        if gate == candidate:
-            candidate_count += 1
-            pattern = _marks(tables, rng, gate)
-        for _, detector in [carrier for carrier in carriers if carrier[0] == gate]:
-            pattern |= 1 << detector
-        carriers[:] = [carrier for carrier in carriers if carrier[0] != gate]
-        if pattern:
-            clicks.append((gate, pattern))
-            alive_from = gate + tables.dead_gates + 1
-            _trap(tables, rng, carriers, gate, pattern)
-        # A click's hold-off needs no candidates; a rejected candidate is followed by the next gate.
-        candidate = _candidate(tables, rng, max(gate + 1, alive_from), end)
-
-
-def _candidate(tables: SamplerTables, rng: Xoshiro, first: int, end: int) -> int:
-    """The next gate, from ``first``, of an independent Bernoulli(p_max) sequence; ``end`` if there is none."""
-    if first >= end:
-        return end
-    return first + rng.gap(tables.inverse_log_max, end - first)
-
-
-def _marks(tables: SamplerTables, rng: Xoshiro, gate: int) -> int:
-    """Accept the candidate with probability c(s) / p_max; its pattern of marks, 0 when rejected."""
-    words = philox((gate & MASK32, gate >> 32, tables.purpose, tables.run), tables.key_words)
-    intensity = int(np.searchsorted(tables.thresholds, np.uint64(words[0]), side="right"))
-    basis = 0 if words[2] < tables.threshold_x else 1
-    setting = (intensity * 2 + basis) * 2 + (words[3] & 1)
-    level = rng.uniform() * tables.p_max
-    for rank in range(tables.cumulative.shape[1]):
-        if level < tables.cumulative[setting, rank]:
-            return int(tables.pattern[setting, rank])
-    return 0
-
-
-def _trap(tables: SamplerTables, rng: Xoshiro, carriers: list[tuple[int, int]], gate: int, pattern: int) -> None:
-    """Each detector that clicked may leave a carrier in each kind of trap."""
-    for detector in range(4):
-        if pattern >> detector & 1:
-            for kind in range(tables.p_trap.size):
-                if rng.uniform() < tables.p_trap[kind]:
-                    delay = 1 + rng.gap(float(tables.inverse_log_release[kind]), 1 << 60)
-                    if delay > tables.dead_gates:  # a release while dead is lost
-                        carriers.append((gate + delay, detector))
+    def exponential(self) -> float:
+        """Mean 1."""
+        return -math.log(((self.next() >> 11) + 1) * UNIT)
 
 
 def _rotated(word: int, by: int) -> int:

@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.topology import Network
-from qanat.physics.attack import Attack, Cut, attack_from_name
-from qanat.sim.faults import Fault, sentence
+from qanat.physics.attack import Attack, Cut
+from qanat.sim.faults import ATTACKS, Fault, sentence
 from qanat.sim.hub import SimulatedHub
 from qanat.sim.modules import SimulatedModules
 from qanat.sim.network import HUB, SimulatedNetwork
 from qanat.sim.site import SimulatedSite
 from qanat.sim.trace import Trace
 from qanat.sim.world import World
-
-_NUMBERS = {"intercept-resend": "fraction", "tap": "transmittance", "jamming": "rate_hz"}
 
 
 class Disturber:
@@ -55,8 +53,7 @@ class Disturber:
         stop()
 
     def _eve(self, fault: Fault) -> Callable[[], None]:
-        number = {} if fault.number is None else {_NUMBERS[fault.kind]: fault.number}
-        return self._modules[LinkId(fault.targets[0])].attack(attack_from_name(fault.kind, **number))
+        return self._modules[LinkId(fault.targets[0])].attack(fault.attack)
 
     def _cut(self, fault: Fault) -> Callable[[], None]:
         dark: Attack = Cut()
@@ -106,7 +103,7 @@ class Disturber:
 
 
 _STARTS: dict[str, Callable[[Disturber, Fault], Callable[[], None] | None]] = {
-    **dict.fromkeys(("intercept-resend", "tap", "jamming"), Disturber._eve),
+    **dict.fromkeys(ATTACKS, Disturber._eve),
     "cut": Disturber._cut,
     "crash": Disturber._crash,
     "partition": Disturber._partition,

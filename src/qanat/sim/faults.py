@@ -2,13 +2,14 @@
 
 KIND[:TARGET[:NUMBER]][@START[+DURATION]], separated by commas; without @ it holds for the whole run
 
-intercept-resend:LINK[:FRACTION]   tap:LINK[:TRANSMITTANCE]   jamming:LINK[:RATE_HZ]   Eve, on light
-cut:FIBRE                          no light on any link of the fibre
-crash:SITE                         the KME dies, and starts again from its store after DURATION (2 s)
-partition:A|B                      no classical messages between A and B: sites or ``hub``, several with ``+``
-lossy:P                            frames between KMEs are lost, doubled and late with probability about P
-clock:SITE:SHIFT                   the site's clock is wrong by SHIFT, such as +2s or -500ms
-random[:PER_MINUTE]                any of these, drawn from the seed (6 per virtual minute)
+ATTACK:LINK[:NUMBER][:NAME=VALUE]...  Eve, on light, such as intercept-resend:LINK:0.3:basis=x; NUMBER is the first
+                                      that the attack takes; ``qanat attack list`` shows all
+cut:FIBRE                             no light on any link of the fibre
+crash:SITE                            the KME dies, and starts again from its store after DURATION (2 s)
+partition:A|B                         no classical messages between A and B: sites or ``hub``, several with ``+``
+lossy:P                               frames between KMEs are lost, doubled and late with probability about P
+clock:SITE:SHIFT                      the site's clock is wrong by SHIFT, such as +2s or -500ms
+random[:PER_MINUTE]                   any of these (Eve: intercept-resend, tap, jamming), by the seed (6 per minute)
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from qanat.core.errors import MisuseError
 from qanat.core.netfile.problems import near_miss
 from qanat.core.timebase import NS_PER_S, ns_from_text, text_from_ns
 from qanat.core.topology import Network
+from qanat.physics.attack import ATTACK_NAMES, Attack, attack_from_name, parameters_of
+from qanat.physics.errors import AttackError
 from qanat.sim.network import HUB
 
-ATTACKS = ("intercept-resend", "tap", "jamming")
+ATTACKS = tuple(name for name in ATTACK_NAMES if name != "cut")  # a cut is of a fibre
+RANDOM_ATTACKS = ("intercept-resend", "tap", "jamming")
 KINDS = (*ATTACKS, "cut", "crash", "partition", "lossy", "clock", "random")
 CRASH_NS = 2 * NS_PER_S
 RANDOM_PER_MINUTE = 6.0
+P_LOSS_MAX = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +40,27 @@ class Fault:
 
     Attributes:
         targets: Link, fibre, site, or the two sides of a partition (each with ``+`` between names).
-        number: Fraction, transmittance, rate, probability, or a clock's shift in ns; None: the kind's default.
+        number: The first that an attack takes, a probability, or a clock's shift in ns; None: the kind's default.
+        parameters: What else an attack is told, by name.
         end_ns: When it is over; for a crash, when the KME starts again.
     """
 
     kind: str
     targets: tuple[str, ...] = ()
     number: float | None = None
+    parameters: tuple[tuple[str, float | str], ...] = ()
     start_ns: int = 0
     end_ns: int
+
+    @property
+    def attack(self) -> Attack:
+        """What Eve does; for attacks only.
+
+        Raises:
+            AttackError: it cannot be played as given.
+        """
+        first = next(iter(parameters_of(self.kind)))
+        return attack_from_name(self.kind, **{first: self.number} | dict(self.parameters))
 
     def __str__(self) -> str:
         """As it is written in ``--faults``."""
@@ -51,6 +68,7 @@ class Fault:
         if self.kind == "clock" and self.number is not None:
             number = f":{'-' if self.number < 0 else '+'}{abs(self.number) / NS_PER_S:g}s"
         head = ":".join(part for part in (self.kind, "|".join(self.targets)) if part)
+        number += "".join(f":{name}={value}" for name, value in self.parameters)
         return f"{head}{number}@{self.start_ns / NS_PER_S:g}s+{(self.end_ns - self.start_ns) / NS_PER_S:g}s"
 
 
@@ -85,7 +103,41 @@ def _from_entry(entry: str, network: Network, duration_ns: int, seed: bytes) -> 
         return [Fault(kind=kind, number=_number(kind, rest), start_ns=start_ns, end_ns=end_ns)]
     target, _, number = rest.partition(":")
     targets = _targets(kind, target, network)
+    if kind in ATTACKS:
+        return [_eve(kind, targets, number, start_ns=start_ns, end_ns=end_ns)]
     return [Fault(kind=kind, targets=targets, number=_number(kind, number), start_ns=start_ns, end_ns=end_ns)]
+
+
+def _eve(kind: str, targets: tuple[str, ...], text: str, *, start_ns: int, end_ns: int) -> Fault:
+    """From what stands behind the link: a number, names with values, both or nothing."""
+    parts = [part for part in text.split(":") if part]
+    pairs = tuple(part.partition("=")[::2] for part in parts if "=" in part)
+    plain = [_value(part) for part in parts if "=" not in part]
+    if len(plain) > 1 or not all(isinstance(value, float | int) for value in plain):
+        raise ValueError(f"{text!r} is not a number and NAME=VALUE: {kind}:LINK[:NUMBER][:NAME=VALUE]...")
+    number = next(iter(plain), None)
+    fault = Fault(
+        kind=kind,
+        targets=targets,
+        number=number if number is None or isinstance(number, float | int) else None,
+        parameters=tuple((name, _value(value)) for name, value in pairs),
+        start_ns=start_ns,
+        end_ns=end_ns,
+    )
+    try:
+        _ = fault.attack
+    except AttackError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None
+    return fault
+
+
+def _value(text: str) -> float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _times(kind: str, when: str, duration_ns: int) -> tuple[int, int]:
@@ -131,9 +183,8 @@ def _number(kind: str, text: str) -> float | None:
     if kind in ("cut", "crash", "partition"):
         raise ValueError(f"{kind} takes no number")
     number = float(text)
-    limit = 1e15 if kind == "jamming" else 0.9 if kind == "lossy" else 1.0
-    if not 0 <= number <= limit:
-        raise ValueError(f"{number:g} is not between 0 and {limit:g}")
+    if not 0 <= number <= P_LOSS_MAX:
+        raise ValueError(f"{number:g} is not between 0 and {P_LOSS_MAX:g}")
     return number
 
 
@@ -155,7 +206,7 @@ def random_faults(network: Network, *, start_ns: int, end_ns: int, per_minute: f
 
 def _random_attack(luck: random.Random, network: Network, start_ns: int, end_ns: int) -> Fault:
     link = luck.choice(sorted(network.links))
-    kind = luck.choice(ATTACKS)
+    kind = luck.choice(RANDOM_ATTACKS)
     number = {
         "intercept-resend": luck.uniform(0.1, 1),
         "tap": luck.uniform(0.3, 0.9),
@@ -199,4 +250,5 @@ def sentence(fault: Fault, network: Network) -> str:
     links = [link.id for link in network.links.values() if link.fibre in fault.targets]
     also = f" ({', '.join(links)})" if fault.kind == "cut" else ""
     number = "" if fault.number is None else f" {fault.number:g}"
+    number += "".join(f" {name}={value}" for name, value in fault.parameters)
     return f"{fault.kind}{number}{also} for {length}"

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.errors import MisuseError
+from qanat.core.health import TransmitterHealth
 from qanat.core.ids import LinkId
 from qanat.core.records import DetectionBlock, SettingsColumns
 from qanat.core.report import Counts
@@ -135,6 +136,10 @@ class SimulatedTransmitter:
                 f"link {self.link.id}: a slot of block {block_number} lies outside 0..{self.pulses_per_block - 1}"
             )
         return self._settings.at(slots + block_number * self.pulses_per_block)
+
+    def health_of(self, block_number: int) -> TransmitterHealth | None:  # noqa: ARG002 - the port names it
+        """Nothing: this tier simulates no monitor diode."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

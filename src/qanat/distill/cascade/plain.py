@@ -55,7 +55,8 @@ class _PlainFrame:
         self.key, self.which, self.is_reference = key, which, is_reference
         self.m, self.frame_count, self.sizes = schedule.frame_bits, schedule.frame_count, schedule.log2_sizes
         self.padded = schedule.padded_bits
-        self.order, self.place = tables.order.tolist(), tables.place.tolist()
+        first = list(range(schedule.frame_bits))
+        self.order, self.place = [first, *tables.order.tolist()], [first, *tables.place.tolist()]
         unpacked = np.unpackbits(tables.subsets.astype("<u8").view(np.uint8), bitorder="little")
         self.subsets = unpacked.reshape(SUBSET_COUNT, -1).tolist()
         self.is_odd: list[dict[Node, bool]] = [{} for _ in self.sizes]  # of the nodes that are known
@@ -117,7 +118,8 @@ class _PlainFrame:
         parents, self.waiting[p] = self.asked, []
         for (level, index), difference in zip(parents, differences, strict=False):
             left, right = (level - 1, 2 * index), (level - 1, 2 * index + 1)
-            self.is_odd[p][left], self.is_odd[p][right] = bool(difference), not difference
+            if left[0]:  # single places are not kept: what is found there is corrected
+                self.is_odd[p][left], self.is_odd[p][right] = bool(difference), not difference
             odd = left if difference else right
             if odd[0]:
                 self.waiting[p].append(odd)
@@ -159,11 +161,11 @@ class _PlainFrame:
             self.key.flip(bit * self.frame_count + self.which)
         for p in range(self.stage):
             place, level = self.place[p][bit], self.sizes[p]
-            while level >= 0 and (level, place >> level) in self.is_odd[p]:
+            while level > 0 and (level, place >> level) in self.is_odd[p]:
                 node = (level, place >> level)
                 self.is_odd[p][node] = not self.is_odd[p][node]
                 level -= 1
-            if node[0] and self.is_odd[p][node] and node not in self.waiting[p]:
+            if self.is_odd[p][node] and node not in self.waiting[p]:
                 self.waiting[p].append(node)
         if self.odd_subsets is not None:
             for subset, members in enumerate(self.subsets):

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.distill.cascade import kernels
+from qanat.distill.cascade.packing import pack_first_pass, pack_later_passes, unpacked_frames
 from qanat.distill.cascade.schedule import Schedule, tables_from_seed
+from qanat.distill.cascade.workspace import WORKSPACE
 
-ROUNDS_MAX = 3000  # measured with these schedules: 70 to 500 on average (bench/cascade.py)
+ROUNDS_MAX = 12_000  # measured: 70 to 500 on average, 400 to 2000 with low leak (bench/cascade.py)
 SMALL_BITS = 1000  # tiny keys, as tests have them, may disclose more than they hold
 
 
@@ -38,14 +40,22 @@ class Reconciler:
         self.error_count = 0
         self.round_count = 0
         self._is_reference = is_reference
-        self._tables = tables_from_seed(schedule, seed)
-        self._sizes = np.array(schedule.log2_sizes, dtype=np.int64)
-        self._words = _packed_frames(bits, schedule, self._tables.order)
-        shape = (schedule.frame_count, len(schedule.log2_sizes), schedule.padded_bits)
-        self._state = kernels.empty_state(*shape)
+        tables = tables_from_seed(schedule, seed)
+        frames, padded = schedule.frame_count, schedule.padded_bits
+        passes = len(schedule.log2_sizes)
+        self._words = WORKSPACE.take(frames * passes * (padded // 64), "<u8", is_zeroed=True)
+        self._shape = (passes, padded // 64)
+        pack_first_pass(bits, frames, schedule.frame_bits, self._shape, self._words)
+        self._is_packed = passes == 1
+        self._state = (self._words, *kernels.empty_state(frames, passes, padded))
+        sizes, self._subsets = np.array(schedule.log2_sizes, dtype=np.int64), tables.subsets.ravel()
+        self._numbers = (schedule.frame_bits, padded)
+        self._sizes, self._tables = sizes, tables
         # No round asks for more: a frame's disjoint nodes, or the blocks of a pass, or the subsets.
-        room = schedule.frame_count * max(schedule.padded_bits // 2 + 1, len(self._tables.subsets))
-        self._own = np.empty(room, dtype=np.uint8)
+        room = frames * max(padded // 2 + 1, len(tables.subsets))
+        self._own = WORKSPACE.take(room, "|u1")
+        self._said = WORKSPACE.take((room + 7) // 8, "|u1")
+        self._batch = np.empty(padded // 2, dtype=np.int32)
         self._asked = -1
 
     @property
@@ -56,26 +66,34 @@ class Reconciler:
         """
         return self.leak_bits * 8 > self.schedule.size_bits * 5 + SMALL_BITS or self.round_count >= ROUNDS_MAX
 
+    @property
+    def frames(self) -> list[NDArray[np.int64]]:
+        """Which key bits each frame holds: bit j lies in frame j mod frame_count."""
+        count, size = self.schedule.frame_count, self.schedule.size_bits
+        return [np.arange(frame, size, count, dtype=np.int64) for frame in range(count)]
+
     def next_query(self) -> bytes | None:
         """This end's parities of the round, packed; None when nothing more is to be asked."""
         if self._asked >= 0:
             raise LocalProtocolError("the peer's parities of this round have not been fed yet")
-        asked = int(
-            kernels.next_parities(
-                self.schedule.frame_bits,
-                self._sizes,
-                self._tables.subsets,
-                self._words,
-                *(self._state[name] for name in _STATE),
-                self._own,
-            )
-        )
+        if (asked := self._choose()) < 0:
+            # Only now: until here one correction was enough, where it would have been one per pass.
+            schedule = self.schedule
+            pack_later_passes(self._tables.order, schedule.frame_count, schedule.frame_bits, self._shape, self._words)
+            self._is_packed = True
+            asked = self._choose()
         if asked == 0:
             return None
         self._asked = asked
         self.leak_bits += asked
         self.round_count += 1
-        return np.packbits(self._own[:asked]).tobytes()
+        return self._said[: (asked + 7) // 8].tobytes()
+
+    def _choose(self) -> int:
+        own = (self._own, self._said)
+        return int(
+            kernels.next_parities(*self._numbers, self._is_packed, self._sizes, self._subsets, *self._state, *own)
+        )
 
     def feed(self, answer: bytes) -> None:
         """The peer's parities of the same round.
@@ -89,47 +107,31 @@ class Reconciler:
         if len(answer) != (asked + 7) // 8:
             raise RemoteProtocolError(f"{len(answer)} bytes of parities for {asked} bits")
         self._asked = -1
-        peer = np.unpackbits(np.frombuffer(answer, dtype=np.uint8), count=asked)
+        heard = np.frombuffer(answer, dtype=np.uint8)
+        tables = (self._sizes, self._tables.order.ravel(), self._tables.place.ravel(), self._subsets)
         self.error_count += int(
             kernels.learn(
-                self.schedule.frame_bits,
+                *self._numbers,
+                self._is_packed,
                 self._is_reference,
-                self._sizes,
-                self._tables.order,
-                self._tables.place,
-                self._tables.subsets,
-                self._words,
-                *(self._state[name] for name in _STATE),
+                *tables,
+                *self._state,
                 self._own,
-                peer,
+                heard,
+                self._batch,
             )
         )
 
     def corrected(self) -> NDArray[np.uint8]:
         """This end's key as it stands, one bit per element: at the reference end unchanged."""
-        m, frames = self.schedule.frame_bits, self.schedule.frame_count
-        first_pass = np.ascontiguousarray(self._words[:, 0, :]).view(np.uint8).reshape(frames, -1)
-        bits = np.unpackbits(first_pass, axis=1, bitorder="little", count=m)
-        return np.ascontiguousarray(bits.T).reshape(-1)[: self.schedule.size_bits]
+        stride = self._shape[0] * self._shape[1]
+        return unpacked_frames(self._words, self.schedule.size_bits, self.schedule.frame_count, stride)
 
     def wipe(self) -> None:
         """Forget the key."""
-        self._words[:] = 0
-        self._own[:] = 0
-
-
-# The kernels' state, in the order of their arguments.
-_STATE = ("nodes", "stack", "depth", "stage", "odd", "low", "high", "mode", "which", "count")
-
-
-def _packed_frames(bits: NDArray[np.uint8], schedule: Schedule, order: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """Every frame in every pass's order, uint64, shape (frame_count, pass_count, padded_bits / 64)."""
-    frames, m = schedule.frame_count, schedule.frame_bits
-    dealt = np.zeros(frames * m, dtype=np.uint8)
-    dealt[: len(bits)] = bits
-    dealt = np.ascontiguousarray(dealt.reshape(m, frames).T)
-    packed = np.zeros((frames, len(order), schedule.padded_bits // 8), dtype=np.uint8)
-    for which, places in enumerate(order):
-        columns = np.packbits(dealt[:, places] if which else dealt, axis=1, bitorder="little")
-        packed[:, which, : columns.shape[1]] = columns
-    return packed.view("<u8").astype(np.uint64, copy=False)
+        if self._state:
+            for secret in (self._words, self._own, self._said):
+                WORKSPACE.give(secret, is_secret=True)
+            for public in self._state[1:]:
+                WORKSPACE.give(public)
+        self._state = ()

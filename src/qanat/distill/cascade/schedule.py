@@ -42,19 +42,28 @@ class Schedule:
         return max(64, 1 << (self.frame_bits - 1).bit_length())
 
 
-def schedule_from_qber(size_bits: int, qber: float) -> Schedule:
+def schedule_from_qber(size_bits: int, qber: float, *, is_low_leak: bool = False) -> Schedule:
     """The plan for this many bits at this estimated error rate.
 
-    The first blocks hold about 0.6 errors each; each later pass has eight times larger blocks. Fewer and
-    larger steps would save leak and cost round trips (bench/cascade.py).
+    Each pass has eight times larger blocks than the one before, and all odd blocks are searched at once. With
+    ``is_low_leak`` there are only two passes, of somewhat larger blocks; what they leave is found one error after the
+    other, each of which lets small blocks find more: about 1 % less leak and four times the rounds. For links
+    whose round trips cost nothing (bench/cascade.py has both).
 
     Example:
         >>> schedule_from_qber(200_000, 0.02)
         Schedule(size_bits=200000, frame_count=4, frame_bits=50000, log2_sizes=(5, 8, 11, 14))
+        >>> schedule_from_qber(200_000, 0.02, is_low_leak=True).log2_sizes
+        (6, 9)
     """
     frame_count, frame_bits, largest = _frames(size_bits)
-    first = max(1, round(math.log2(0.6 / min(0.25, max(QBER_FLOOR, qber)))))
-    sizes = tuple(size for size in range(first, 15, 3) if size <= largest)
+    bounded = min(0.25, max(QBER_FLOOR, qber))
+    if is_low_leak:
+        first = max(1, round(math.log2(1 / bounded)))
+        wanted: tuple[int, ...] = (first, first + (3 if first > 5 else 4))
+    else:
+        wanted = tuple(range(max(1, round(math.log2(0.6 / bounded))), 15, 3))
+    sizes = tuple(size for size in wanted if size <= largest)
     return Schedule(size_bits, frame_count, frame_bits, sizes or (largest,))
 
 
@@ -78,29 +87,28 @@ def _frames(size_bits: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Permutations and subsets of a schedule.
+    """Permutations and subsets of a schedule. The first pass keeps the order; each later one has a row.
 
     Attributes:
-        order: order[p, place] is the frame's bit at that place of pass p; the first pass keeps the order.
-            int32, shape (pass_count, frame_bits).
-        place: The inverse: place[p, bit].
+        order: order[p - 1, place] is the frame's bit at that place of pass p, uint16, shape (passes - 1, frame_bits).
+        place: The inverse: place[p - 1, bit].
         subsets: One bit mask over the frame per subset, uint64, shape (SUBSET_COUNT, padded_bits / 64),
             bit i of the frame is bit i mod 64 of word i // 64.
     """
 
-    order: NDArray[np.int32]
-    place: NDArray[np.int32]
+    order: NDArray[np.uint16]
+    place: NDArray[np.uint16]
     subsets: NDArray[np.uint64]
 
 
 def tables_from_seed(schedule: Schedule, seed: bytes) -> Tables:
     """Both ends compute the same tables from the public seed."""
     m = schedule.frame_bits
-    order = np.empty((len(schedule.log2_sizes), m), dtype=np.int32)
+    order = np.empty((len(schedule.log2_sizes) - 1, m), dtype=np.uint16)
     place = np.empty_like(order)
     for which in range(len(order)):
-        order[which] = permutation(m, seed, f"pass {which}") if which else np.arange(m, dtype=np.int32)
-        place[which, order[which]] = np.arange(m, dtype=np.int32)
+        order[which] = permutation(m, seed, f"pass {which + 1}")
+        place[which, order[which]] = np.arange(m, dtype=np.uint16)
     words = schedule.padded_bits // 64
     subsets = random_words(SUBSET_COUNT * words, seed, "subsets").reshape(SUBSET_COUNT, words)
     return Tables(order=order, place=place, subsets=subsets)

@@ -104,7 +104,7 @@ def _check_stays_ended(driver: ReceiverDriver) -> None:
     raise DriverFault("a light that has ended stays so")
 
 
-def _check_refuses(driver: TransmitterDriver, number: int, index: np.ndarray) -> None:  # type: ignore[type-arg]
+def _check_refuses(driver: TransmitterDriver, number: int, index: np.ndarray) -> None:
     try:
         driver.settings_at(number, index)
     except QanatError:

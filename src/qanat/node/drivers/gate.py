@@ -11,10 +11,10 @@ from qanat.core.health import GAP_BIN_COUNT, Arrivals, ReceiverHealth
 from qanat.core.ports import Entropy
 from qanat.core.records import Basis
 from qanat.node.recordings.header import CHANNELS, Tags
-from qanat.physics.squash import BOTH_X, BOTH_Z
 
 Column = NDArray[np.int64]
 Bits = NDArray[np.uint8]
+BOTH_X, BOTH_Z = 0b0011, 0b1100  # patterns in which both detectors of one basis clicked
 UNKNOWN = np.uint8(len(CHANNELS))  # detector number of channels that are none
 
 

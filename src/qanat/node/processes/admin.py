@@ -11,7 +11,7 @@ from qanat.core.ids import LinkId, SaeId
 from qanat.node.messages import AdminReply, AdminRequest, AttackOn
 from qanat.node.processes.journal import Journal
 from qanat.node.processes.view import NetworkView, block_summary
-from qanat.physics.attack import attack_from_name
+from qanat.physics.attack import attack_from_name, check_together
 
 
 class UnknownName(MisuseError):
@@ -58,20 +58,28 @@ class Admin:
         cut = [{"name": "cut"}] if fibre in self._view.cut else []
         self._to_glass(AttackOn(link, [*self._view.attacks[link], *cut]))
 
-    def _attack_start(self, link: str, name: str, **numbers: float) -> dict[str, Any]:
+    def _attack_start(self, link: str, name: str, **parameters: float | str) -> dict[str, Any]:
         link_id = LinkId(_known(link, self._view.network.links, "link"))
-        attack_from_name(name, **numbers)  # raises for what light cannot do
-        self._view.attacks[link_id] = [{"name": name, **numbers}]
-        self._journal.write("note", f"EVE: {name} {numbers or ''} begins on {link_id}")
-        self.shine(link_id)
-        return {"link": link_id, "attacks": self._view.attacks[link_id]}
+        attack_from_name(name, **parameters)  # raises for what light cannot do
+        others = [entry for entry in self._view.attacks[link_id] if entry["name"] != name]
+        return self._set_attacks(
+            link_id, [*others, {"name": name, **parameters}], f"{name} {parameters or ''} begins on"
+        )
 
-    def _attack_stop(self, link: str) -> dict[str, Any]:
+    def _attack_stop(self, link: str, name: str | None = None) -> dict[str, Any]:
         link_id = LinkId(_known(link, self._view.network.links, "link"))
-        self._view.attacks[link_id] = []
-        self._journal.write("note", f"EVE: leaves {link_id}")
-        self.shine(link_id)
-        return {"link": link_id, "attacks": []}
+        if name is None:
+            return self._set_attacks(link_id, [], "leaves")
+        _known(name, (entry["name"] for entry in self._view.attacks[link_id]), f"attack on link {link_id}")
+        others = [entry for entry in self._view.attacks[link_id] if entry["name"] != name]
+        return self._set_attacks(link_id, others, f"{name} ends on")
+
+    def _set_attacks(self, link: LinkId, entries: list[dict[str, Any]], what: str) -> dict[str, Any]:
+        check_together([attack_from_name(**entry) for entry in entries])
+        self._view.attacks[link] = entries
+        self._journal.write("note", f"EVE: {what} {link}")
+        self.shine(link)
+        return {"link": link, "attacks": entries}
 
     def _cut(self, fibre: str) -> dict[str, Any]:
         return self._set_cut(_known(fibre, self._view.network.fibres, "fibre"), is_cut=True)

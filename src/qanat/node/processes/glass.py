@@ -38,9 +38,7 @@ def _glasses(config: ChildConfig) -> dict[LinkId, SimulatedGlass]:
 
 
 def _attacks(descriptions: list[dict[str, Any]]) -> tuple[Attack, ...]:
-    return tuple(
-        attack_from_name(entry["name"], **{k: v for k, v in entry.items() if k != "name"}) for entry in descriptions
-    )
+    return tuple(attack_from_name(**entry) for entry in descriptions)
 
 
 def _message(block: DetectionBlock) -> Detections:

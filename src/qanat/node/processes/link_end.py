@@ -62,6 +62,7 @@ def session_plan(link: Link, epoch: int, *, is_simulated: bool) -> SessionPlan:
         pulses_per_block=round(link.clock_hz * link.pulse_block_ns / 1e9),
         pulse_block_ns=link.pulse_block_ns,
         block_sifted_bits=link.block_sifted_bits,
+        reconciliation=link.reconciliation,
         epsilon_sec=link.epsilon_sec,
         epsilon_cor=link.epsilon_cor,
         is_simulated=is_simulated,

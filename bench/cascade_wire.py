@@ -1,0 +1,174 @@
+"""Cascade between two processes over a TCP socket, with the delay of a long fibre: one JSON line per row.
+
+Run: ``python bench/cascade_wire.py [--mbit 64] [--qber 0.02] [--low-leak]``. Each process knows its own key only; a
+message is held back for half the round-trip time at its receiver. Several key blocks are under way at once, as many as
+``--in-flight`` says. CPU time is that of both processes; tags and sifting are not part of it. Both messages of a
+round cross, so one round takes half a round trip.
+"""
+
+import argparse
+import collections
+import json
+import math
+import multiprocessing
+import select
+import socket
+import struct
+import time
+
+import numpy as np
+
+from qanat.distill.cascade.reconciler import Reconciler
+from qanat.distill.cascade.schedule import schedule_from_qber
+from qanat.distill.warm_up import warm_up
+
+BLOCK_BITS = 1 << 20  # 16 frames of 65,536
+HEADER = struct.Struct(">II")
+
+
+def keys_of(number, qber, is_reference):
+    """This end's key of one block; the other end's is not looked at."""
+    alice = np.random.default_rng([1, number]).integers(0, 2, BLOCK_BITS, dtype=np.uint8)
+    if is_reference:
+        return alice
+    return alice ^ (np.random.default_rng([2, number]).random(BLOCK_BITS) < qber).astype(np.uint8)
+
+
+class End:
+    """One process's half: blocks under way, messages due later, what is not written yet."""
+
+    def __init__(self, connection, options, is_reference):
+        self.connection, self.options, self.is_reference = connection, options, is_reference
+        self.schedule = schedule_from_qber(BLOCK_BITS, options.qber, is_low_leak=options.low_leak)
+        self.active, self.due, self.early = {}, collections.deque(), {}
+        self.begun = self.done = self.leak = self.rounds = 0
+        self.digests, self.out, self.buffer, self.cpu_s = [], bytearray(), bytearray(), 0.0
+
+    def begin(self):
+        bits = keys_of(self.begun, self.options.qber, self.is_reference)
+        start_s = time.process_time()
+        seed = self.begun.to_bytes(16)
+        self.active[self.begun] = Reconciler(bits, is_reference=self.is_reference, schedule=self.schedule, seed=seed)
+        self.begun += 1
+        self.ask(self.begun - 1)
+        self.cpu_s += time.process_time() - start_s
+
+    def ask(self, number):
+        block = self.active[number]
+        query = block.next_query()
+        if query is None:
+            self.leak, self.rounds, self.done = (
+                self.leak + block.leak_bits,
+                max(self.rounds, block.round_count),
+                self.done + 1,
+            )
+            self.digests.append(hash(block.corrected().tobytes()))
+            block.wipe()
+            del self.active[number]
+            return
+        self.out += HEADER.pack(number, len(query)) + query
+        if (early := self.early.pop(number, None)) is not None:
+            self.take(number, early)
+
+    def take(self, number, answer):
+        if number not in self.active:
+            self.early[number] = answer  # the peer began it first
+            return
+        self.active[number].feed(answer)
+        self.ask(number)
+
+    def receive(self):
+        data = self.connection.recv(1 << 20)
+        self.buffer += data
+        at = 0
+        while len(self.buffer) - at >= HEADER.size:
+            number, size = HEADER.unpack_from(self.buffer, at)
+            if len(self.buffer) - at < HEADER.size + size:
+                break
+            answer = bytes(self.buffer[at + HEADER.size : at + HEADER.size + size])
+            self.due.append((time.monotonic() + self.options.rtt_ms / 2000, number, answer))
+            at += HEADER.size + size
+        del self.buffer[:at]
+        return bool(data)
+
+    def run(self, count):
+        self.connection.setblocking(False)
+        while self.done < count:
+            while self.begun < count and len(self.active) < self.options.in_flight:
+                self.begin()
+            start_s = time.process_time()
+            while self.due and self.due[0][0] <= time.monotonic():
+                _, number, answer = self.due.popleft()
+                self.take(number, answer)
+            wait_s = max(0.0, min(0.05, self.due[0][0] - time.monotonic())) if self.due else 0.05
+            readable, writable, _ = select.select([self.connection], [self.connection] if self.out else [], [], wait_s)
+            if writable:
+                del self.out[: self.connection.send(self.out)]
+            if readable and not self.receive():
+                break
+            self.cpu_s += time.process_time() - start_s
+        self.connection.setblocking(True)
+        self.connection.sendall(self.out)
+
+
+def one_end(port, ready, options, is_reference, results):
+    warm_up(lambda _: None)
+    if is_reference:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ready.put(server.getsockname()[1])
+            connection, _ = server.accept()
+    else:
+        connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    end, count = End(connection, options, is_reference), math.ceil(options.mbit * 1e6 / BLOCK_BITS)
+    started_s = time.monotonic()
+    end.run(count)
+    wall_s = time.monotonic() - started_s
+    results.put((is_reference, end.cpu_s, wall_s, end.leak, end.rounds, end.done))
+
+
+def measured(options):
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Queue(), context.Queue()
+    alice = context.Process(target=one_end, args=(0, ready, options, True, results))
+    alice.start()
+    bob = context.Process(target=one_end, args=(ready.get(timeout=60), None, options, False, results))
+    bob.start()
+    rows = [results.get(timeout=600) for _ in range(2)]
+    for process in (alice, bob):
+        process.join(timeout=10)
+    cpu_s, wall_s, bits = sum(row[1] for row in rows), max(row[2] for row in rows), rows[0][5] * BLOCK_BITS
+    q = options.qber
+    entropy = -(q * math.log2(q) + (1 - q) * math.log2(1 - q))
+    return {
+        "what": "cascade between two processes",
+        "qber": q,
+        "rtt_ms": options.rtt_ms,
+        "in_flight": options.in_flight,
+        "low_leak": options.low_leak,
+        "bits": bits,
+        "cpu_s_both": round(cpu_s, 3),
+        "mbit_per_cpu_s": round(bits / cpu_s / 1e6, 1),
+        "mbit_per_wall_s": round(bits / wall_s / 1e6, 1),
+        "f_nominal": round(rows[0][3] / (bits * entropy), 4),
+        "rounds_max": rows[0][4],
+        "round_trips_max": math.ceil(rows[0][4] / 2),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mbit", type=float, default=64)
+    parser.add_argument("--qber", type=float, default=0.02)
+    parser.add_argument("--low-leak", action="store_true")
+    parser.add_argument("--rtt-ms", type=float, nargs="*", default=[0, 10, 100])
+    options = parser.parse_args()
+    delays = options.rtt_ms
+    for rtt_ms in delays:
+        options.rtt_ms = rtt_ms
+        options.in_flight = 2 if rtt_ms == 0 else max(2, min(256, int(options.mbit / 2)))
+        print(json.dumps(measured(options)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What both ends agree on before the first syndrome: code, frames, how many parities now and how many more later."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+from qanat.core.errors import RemoteProtocolError
+from qanat.distill.ldpc.codes import COLUMNS, LANES, row_counts
+
+QBER_LEAST, QBER_MOST = 0.004, 0.12
+SIZE_BITS_LEAST = 60_000  # below it f exceeds 1.15 and Cascade is better at any distance
+FRAMES_MAX = 256
+QBER_UNIT = 1e-5
+STEPS_MAX = 8  # times that a frame gets more parities
+_FORMAT = struct.Struct("!BBBHBBH")
+VERSION = 1
+
+# Efficiency aimed at by the first syndromes, by circulant size: about one frame in ten or twenty needs more.
+# Measured by bench/ldpc.py; near capacity decoding takes too long.
+AIMS = (1.105, 1.09, 1.073)
+# The codes for few errors are further from capacity (design/ldpc_profiles.jsonl): what is added below each rate.
+AIM_MORE = ((0.009, 0.06), (0.0135, 0.035), (0.019, 0.03), (0.025, 0.02))
+STEP_SHARE = 0.012  # of the rows disclosed, that each later step adds
+
+
+@dataclass(frozen=True, slots=True)
+class LdpcPlan:
+    """The public plan of one key block.
+
+    Attributes:
+        size: Index of the circulant size in ``codes.LANES``.
+        code: Index of the code.
+        splits: Rows split from the beginning.
+        step_rows, step_count: Rows that each later step splits, and how many steps before Cascade takes over.
+        qber_units: Error rate that decoding and Cascade assume, in units of 1e-5.
+    """
+
+    size: int
+    code: int
+    splits: int
+    step_rows: int
+    step_count: int
+    qber_units: int
+
+    @property
+    def qber(self) -> float:
+        return self.qber_units * QBER_UNIT
+
+    @property
+    def code_bits(self) -> int:
+        return COLUMNS * LANES[self.size]
+
+    def encode(self) -> bytes:
+        return _FORMAT.pack(
+            VERSION, self.size, self.code, self.splits, self.step_rows, self.step_count, self.qber_units
+        )
+
+    def frame_count(self, size_bits: int) -> int:
+        return -(-size_bits // self.code_bits)
+
+    def splits_after(self, steps: int) -> int:
+        return min(row_counts()[self.code], self.splits + steps * self.step_rows)
+
+
+def ldpc_parameters(size_bits: int, qber: float, round_trip_ns: int = 0) -> bytes | None:
+    """The plan for this key as the peer is told it; None where LDPC does not suit (key too short, qber outside).
+
+    Args:
+        qber: Estimated, never the true one.
+        round_trip_ns: Where round trips are dear, steps are larger, so that there are fewer.
+
+    Example:
+        >>> ldpc_parameters(1_000_000, 0.03) is not None, ldpc_parameters(10_000, 0.03)
+        (True, None)
+    """
+    if size_bits < SIZE_BITS_LEAST or not QBER_LEAST <= qber <= QBER_MOST:
+        return None
+    size = _size(size_bits)
+    code_bits = COLUMNS * LANES[size]
+    frames = -(-size_bits // code_bits)
+    if frames > FRAMES_MAX:
+        return None
+    frame_bits = -(-size_bits // frames)
+    entropy = -qber * math.log2(qber) - (1 - qber) * math.log2(1 - qber)
+    # Padding is known, so a short frame needs as many parities as its own bits do.
+    aim = AIMS[size] + next((more for below, more in AIM_MORE if qber < below), 0.0)
+    rows_wanted = aim * entropy * frame_bits / LANES[size]
+    counts = row_counts()
+    code = max((index for index, rows in enumerate(counts) if rows <= rows_wanted), default=0)
+    splits = max(0, round(rows_wanted) - counts[code])
+    if splits > counts[code]:
+        return None
+    share = STEP_SHARE * (2 if round_trip_ns > 50_000_000 else 1)
+    step_rows = max(1, round(share * rows_wanted))
+    return LdpcPlan(size, code, splits, step_rows, STEPS_MAX, round(qber / QBER_UNIT)).encode()
+
+
+def plan_from_parameters(parameters: bytes, size_bits: int) -> LdpcPlan:
+    """The peer's plan, checked.
+
+    Raises:
+        RemoteProtocolError: not a plan, or none that ``ldpc_parameters`` could give for such a key.
+    """
+    if len(parameters) != _FORMAT.size:
+        raise RemoteProtocolError(f"{len(parameters)} bytes of LDPC parameters, not {_FORMAT.size}")
+    version, *fields = _FORMAT.unpack(parameters)
+    plan = LdpcPlan(*fields)
+    rows = row_counts()
+    if version != VERSION or plan.size >= len(LANES) or plan.code >= len(rows):
+        raise RemoteProtocolError("LDPC parameters name a version, size or code that does not exist")
+    is_fair = (
+        plan.splits <= rows[plan.code]
+        and 1 <= plan.step_rows <= rows[plan.code]
+        and plan.step_count <= STEPS_MAX
+        and QBER_LEAST <= plan.qber <= QBER_MOST
+        and size_bits >= SIZE_BITS_LEAST
+        and plan.frame_count(size_bits) <= FRAMES_MAX
+        and plan.code_bits * plan.frame_count(size_bits) <= 2 * size_bits + plan.code_bits
+    )
+    if not is_fair:
+        raise RemoteProtocolError("LDPC parameters are outside what this key allows")
+    return plan
+
+
+def _size(size_bits: int) -> int:
+    """The largest circulants whose frames this key fills to four fifths; else those it fills best."""
+    filled = []
+    for size, lanes in enumerate(LANES):
+        code_bits = COLUMNS * lanes
+        filled.append((size_bits / (-(-size_bits // code_bits) * code_bits), size))
+    good = [size for share, size in filled if share >= 0.8]
+    return max(good) if good else max(filled)[1]
