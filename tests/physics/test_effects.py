@@ -114,8 +114,7 @@ def test_the_comparison_would_see_an_effect_that_one_tier_lacks(optics, memory, 
     """A test that cannot fail proves nothing: each effect, absent from one side, must exceed the limit."""
     args = {"optics": optics, "memory": memory, "settings": settings}
     dim, bright = (
-        replicas(SparseSampler, "power", **args, changes=changes)
-        for changes in (({}, {}, ()), (BRIGHT, NO_TRAPS, ()))
+        replicas(SparseSampler, "power", **args, changes=changes) for changes in (({}, {}, ()), (BRIGHT, NO_TRAPS, ()))
     )
     for name, (of_optics, _, _) in EFFECTS.items():
         plain = bright if BRIGHT.items() <= of_optics.items() else dim
