@@ -25,6 +25,8 @@ REPLICAS, GATES, Z_MAX = 12, 200_000, 7.0
 WIDE = Timing(jitter_ps=(250.0, 200.0, 300.0, 260.0), tail_ps=150.0, p_tail=0.2, window_ps=900.0)
 GATED = Timing(pulse_ps=60.0, jitter_ps=50.0, gate_centre_ps=(-80.0, 80.0, 0.0, 40.0), gate_width_ps=150.0)
 OWN = {"is_simultaneous": False, "dead_gates": (40, 30, 60, 20)}
+BRIGHT = {"transmittance": 1.0, "efficiency": (0.5,) * 4}  # more than one photon a pulse: only then fluctuation shows
+NO_TRAPS = {"dead_gates": 2, "p_trap": (), "p_release": ()}
 SLOTTED = Layout(
     tuple(
         Channel(name=f"{bit}{slot}", detector=bit, basis=basis, bit=bit, slot_ps=slot)
@@ -46,7 +48,7 @@ class Dimmed(LightAttack):
 
 EFFECTS = {
     "thermal light": ({"photon_law": PhotonLaw.THERMAL}, {}, ()),
-    "fluctuation": ({"fluctuation": 0.5, "transmittance": 1.0}, {}, ()),
+    "fluctuation": (BRIGHT | {"fluctuation": 0.5}, NO_TRAPS, ()),
     "preparation errors": ({"preparation_error_rad": (0.3, -0.2, 0.1, 0.4)}, {}, ()),
     "rotation": ({"rotation_rad": 0.4}, {}, ()),
     "stray light": ({"background_hz": 1e8}, {}, ()),
@@ -112,10 +114,10 @@ def test_the_comparison_would_see_an_effect_that_one_tier_lacks(optics, memory, 
     """A test that cannot fail proves nothing: each effect, absent from one side, must exceed the limit."""
     args = {"optics": optics, "memory": memory, "settings": settings}
     dim, bright = (
-        replicas(SparseSampler, "power", **args, changes=({"transmittance": share}, {}, ())) for share in (0.4, 1.0)
+        replicas(SparseSampler, "power", **args, changes=changes) for changes in (({}, {}, ()), (BRIGHT, NO_TRAPS, ()))
     )
     for name, (of_optics, _, _) in EFFECTS.items():
-        plain = bright if "transmittance" in of_optics else dim
+        plain = bright if BRIGHT.items() <= of_optics.items() else dim
         assert np.abs(z_scores(plain, replicas(DenseSampler, name, **args))).max() > Z_MAX, name
 
 
