@@ -8,6 +8,7 @@ from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.core.ports import Entropy
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport
+from qanat.crypto.toeplitz_seed import SeedBook
 from qanat.crypto.verification import TAG_BITS
 from qanat.distill.authenticate import TagKeys, Transcript
 from qanat.distill.estimate import AbortReason, Estimate, estimate, sentence
@@ -41,6 +42,7 @@ class KeyBlockEnd:
         plan: SessionPlan,
         keys: TagKeys,
         entropy: Entropy,
+        seeds: SeedBook,
         send: Callable[[bytes], None],
     ) -> None:
         self.gathered = gathered
@@ -50,6 +52,7 @@ class KeyBlockEnd:
         self._plan = plan
         self._keys = keys
         self._entropy = entropy
+        self._seeds = seeds
         self._send = send
         self._reconciler: Rounds | None = None
         self._method = ""

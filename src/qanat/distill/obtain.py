@@ -75,6 +75,7 @@ class ReceivedKeyBlock(KeyBlockEnd):
         proven_bits = self._length().length_bits
         if message.out_bits != proven_bits or not proven_bits:
             raise RemoteProtocolError(f"the peer makes {message.out_bits} key bits where our proof gives {proven_bits}")
+        self._seeds.admit(message.seed)
         self._new_key = divided(amplified(self._own_bits(), message))
         self.state = State.TAGGING
 

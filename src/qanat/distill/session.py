@@ -24,6 +24,7 @@ from __future__ import annotations
 from qanat.core.errors import LocalProtocolError, QanatError, RemoteProtocolError
 from qanat.core.ports import Entropy, TransmitterModule
 from qanat.core.records import DetectionBlock, Role
+from qanat.crypto.toeplitz_seed import SeedBook
 from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.distill.authenticate import TagKeys
 from qanat.distill.events import Event, SessionFailed
@@ -72,6 +73,7 @@ class Session:
         self.plan = plan
         self.is_failed = False
         self._entropy = entropy
+        self._seeds = SeedBook(entropy)
         self._keys = TagKeys(pool)
         self._open = OpenBlocks(role, plan, self._keys, self._end_of)
         self._reliable = ReliableLayer(
@@ -191,7 +193,14 @@ class Session:
 
     def _end_of(self, gathered: GatheredBlock) -> ReceivedKeyBlock | TransmittedKeyBlock:
         kind = ReceivedKeyBlock if self.role is Role.RECEIVER else TransmittedKeyBlock
-        block = kind(gathered, plan=self.plan, keys=self._keys, entropy=self._entropy, send=self._reliable.send)
+        block = kind(
+            gathered,
+            plan=self.plan,
+            keys=self._keys,
+            entropy=self._entropy,
+            seeds=self._seeds,
+            send=self._reliable.send,
+        )
         block.round_trip_ns = self.round_trip_ns
         return block
 

@@ -64,7 +64,7 @@ class TransmittedKeyBlock(KeyBlockEnd):
             self._give_up(AbortReason.NOTHING_PROVEN, now_ns)
             return
         bits = self._own_bits()
-        seed = amplification(self.number, len(bits), self._length().length_bits, self._entropy)
+        seed = amplification(self.number, len(bits), self._length().length_bits, self._seeds)
         try:
             self._new_key = divided(amplified(bits, seed))
         except InexactError:
