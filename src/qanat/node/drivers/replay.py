@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.errors import LightEnded, QanatError
+from qanat.core.health import TransmitterHealth
 from qanat.core.records import DetectionBlock, SettingsColumns
 from qanat.node.drivers.ports import LightContext, WrongLight
 from qanat.node.drivers.uri import LightUri, LightUriError
@@ -112,6 +113,10 @@ class ReplayedTransmitter:
 
     def begin(self, epoch: int) -> None:
         """The recording goes on where the last session left it."""
+
+    def health_of(self, block_number: int) -> TransmitterHealth | None:
+        """Nothing: a recording of settings has none."""
+        return None
 
     def settings_at(self, block_number: int, index: NDArray[np.int64]) -> SettingsColumns:
         """What was prepared.

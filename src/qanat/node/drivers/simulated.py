@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.errors import EnvironmentProblem, QanatError
+from qanat.core.health import TransmitterHealth
 from qanat.core.records import DetectionBlock, SettingsColumns
 from qanat.core.timebase import NS_PER_S
 from qanat.core.topology import Fibre, Link
@@ -117,6 +118,9 @@ class SimulatedSource:
 
     def settings_at(self, block_number: int, index: NDArray[np.int64]) -> SettingsColumns:
         return self._source.settings_at(block_number, index)
+
+    def health_of(self, block_number: int) -> TransmitterHealth | None:
+        return self._source.health_of(block_number)
 
     def close(self) -> None:
         """Nothing is held."""
