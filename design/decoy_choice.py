@@ -19,10 +19,11 @@ from scipy.optimize import minimize
 from qanat.keyrate.decoy import DecoySettings
 from qanat.keyrate.lim2014 import length_from_values
 from qanat.physics.datasheet import load_receiver, load_transmitter
+from qanat.physics.light import light_of
+from qanat.physics.meanfield import click_law, grouped_cells
 from qanat.physics.memory import memory_from_sheet
-from qanat.physics.optics import gate_law, optics_from_sheets
+from qanat.physics.optics import optics_from_sheets
 from qanat.physics.settings import law_from_probabilities
-from qanat.physics.statistical import click_law, grouped_cells
 
 LENGTHS_KM = (5.0, 20.0, 40.0, 60.0)
 BLOCKS_BITS = (200_000, 500_000, 1_000_000)
@@ -38,7 +39,7 @@ def secret_rate(values: tuple[float, ...], length_km: float, block_bits: int, re
     source = replace(load_transmitter("decoy-1ghz"), intensities=(mu1, mu2, WEAKEST))
     law = law_from_probabilities(intensities=(mu1, mu2, WEAKEST), p_intensities=(p1, p2, 1 - p1 - p2), p_x=p_x)
     optics = optics_from_sheets(source, replace(sheet, p_x=p_x), loss_db=0.2 * length_km, clock_hz=CLOCK_HZ)
-    clicks = click_law(gate_law(optics), law, memory_from_sheet(sheet, clock_hz=CLOCK_HZ), p_x=p_x)
+    clicks = click_law(light_of(optics, memory_from_sheet(sheet, clock_hz=CLOCK_HZ)), law)
     cells = grouped_cells(clicks)  # (intensity, basis, is_error), per click
     per_second = cells * clicks.rate_per_gate * CLOCK_HZ
     block_s = block_bits / per_second[:, 0].sum()

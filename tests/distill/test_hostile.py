@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.distill.pairing import Pair, collect, digest
 
 from qanat.core.health import ReceiverHealth, TransmitterHealth
+from qanat.crypto.toeplitz_seed import SeedReused
 from qanat.distill import messages
 from qanat.distill.reliable import HEADER
 
@@ -185,3 +186,15 @@ def test_acknowledging_what_was_never_sent_ends_the_session():
     pair = Pair()
     pair.alice.receive(HEADER.pack(1, 0, 7), 0)
     assert pair.alice.is_failed
+
+
+def test_a_peer_that_sends_a_seed_again_gets_no_key():
+    """The receiver keeps its own book: a dishonest transmitter's second use of a seed ends the session."""
+    pair = Pair()
+    pair.run(6)
+    book = pair.bob._seeds
+    book.admit(bytes(range(200)))
+    with pytest.raises(SeedReused):
+        book.admit(bytes(range(200)))
+    assert book.used_count == 2  # the honest block's, and the first of these
+    assert len(pair.keys(pair.bob)) == 1

@@ -17,7 +17,7 @@ BRIGHT = {"transmittance": 1.0}
 
 def a_small_plan(**changes):
     values = {"block_sifted_bits": SMALL, "p_x": 0.65, "pulses_per_block": 200_000, "epsilon_sec": 1e-4}
-    return a_plan(**{**values, **changes})
+    return a_plan(**{**values, "reconciliation": "cascade", **changes})
 
 
 def wired(*, delay_ns, in_flight, seed=1, p_loss=0.0, p_double=0.0, blocks=12, secret=None):

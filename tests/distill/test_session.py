@@ -54,7 +54,8 @@ def test_reports_are_the_same_at_both_ends_and_their_ledger_adds_up():
         assert report.secret_bits == key.bits.size_bits
         assert 0 < report.secret_bits < report.sifted_bits
         assert report.auth_bits == 8 * (64 + 16)
-        assert report.tag_bits == 128
+        assert report.tag_bits == 80  # 1e-12 for one frame of 30 000 bits: crypto.verification.collision_bound
+        assert (report.method, report.frames, report.frames_failed) == ("cascade", 1, 0)
         assert 0.005 < report.qber_x < 0.015
         assert report.leak_bits > 0
         assert set(report.epsilon) == {"secrecy", "correctness", "authentication"}
@@ -189,7 +190,7 @@ def test_a_bit_that_differs_after_reconciliation_aborts_the_block_and_the_next_o
     pair.run(2 * FULL)
     first, second = same_reports(pair)
     assert "verification" in first.aborted
-    assert (first.tag_bits, first.secret_bits) == (128, 0)
+    assert (first.tag_bits, first.secret_bits, first.frames_failed) == (80, 0, 0)
     assert second.aborted is None
     assert digest(pair.keys(pair.alice)[0]) == digest(pair.keys(pair.bob)[0])
     assert len(pair.keys(pair.bob)) == 1

@@ -199,3 +199,10 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     assert (
         re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page) == []
     )  # nothing is fetched from outside
+
+
+@each_page()
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text):
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE), name

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qanat.core.streams import Streams
+from qanat.physics.light import light_of
 from qanat.physics.memory import DetectorMemory
 from qanat.physics.optics import gate_law
 from qanat.physics.statistical import StatisticalSampler, click_law, grouped_cells, total_clicks
@@ -14,7 +15,7 @@ from qanat.physics.statistical import StatisticalSampler, click_law, grouped_cel
 def test_totals_have_the_mean_and_width_asked_for(mean: float, fano: float) -> None:
     """Six standard errors of the mean; the variance to 15 % (20000 draws: 1 % per sigma), integers allowing."""
     stream = Streams(seed=5).get(f"{mean}/{fano}")
-    drawn = np.array([total_clicks(stream, mean, fano) for _ in range(20_000)])
+    drawn = total_clicks(stream, mean, fano, 20_000)
     least = (mean % 1) * (1 - mean % 1)  # no integer law of this mean is narrower
     variance = max(mean * fano, least)
     assert abs(drawn.mean() - mean) < 6 * np.sqrt(max(variance, 1e-3) / 20_000)
@@ -22,7 +23,7 @@ def test_totals_have_the_mean_and_width_asked_for(mean: float, fano: float) -> N
 
 
 def test_without_afterpulses_rate_and_width_are_those_of_renewal_theory(optics, settings) -> None:
-    law = click_law(gate_law(optics), settings.law, DetectorMemory(dead_gates=50), p_x=optics.p_x)
+    law = click_law(light_of(optics, DetectorMemory(dead_gates=50)), settings.law)
     m = float(settings.law.p_settings @ gate_law(optics).p_any)
     assert law.rate_per_gate == pytest.approx(m / (1 + 50 * m), rel=1e-12)
     assert law.fano == pytest.approx((1 - m) / (1 + 50 * m) ** 2, rel=1e-12)

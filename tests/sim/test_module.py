@@ -10,7 +10,8 @@ import pytest
 from qanat.core.errors import MisuseError
 from qanat.core.ids import FibreId, LinkId, SiteId
 from qanat.core.topology import Fibre, Link
-from qanat.physics.attack import Attack, Cut, InterceptResend, Jamming, Tap
+from qanat.physics.attack import Attack, Cut, InterceptResend, Jamming, Tap, TrojanHorse
+from qanat.physics.clicks import Truth
 from qanat.physics.datasheet import load_receiver
 from qanat.physics.errors import DatasheetError
 from qanat.sim.module import SimulatedGlass, SimulatedTransmitter, StatisticalGlass, warm_up
@@ -187,3 +188,29 @@ def test_warm_up_says_what_it_does() -> None:
 def test_importing_the_module_does_not_load_numba() -> None:
     code = "import sys, qanat.sim.module; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_both_modules_tell_their_health_and_nobody_is_told_the_truth() -> None:
+    one, transmitter = glass(), SimulatedTransmitter(link=LINK, key=KEY)
+    one.set_attacks((InterceptResend(0.5),))
+    block = one.next_block()
+    assert block.health is not None
+    assert sum(arrivals.count for arrivals in block.health.arrivals) >= block.index.size
+    assert one.truth is not None
+    assert one.truth.label.size == block.index.size
+    assert 0.4 < float((one.truth.label == one.truth.names.index("intercept-resend")).mean()) < 0.6
+    assert not any(isinstance(getattr(block, name), Truth) for name in type(block).__dataclass_fields__)
+    assert "intercept-resend" not in repr(block)
+    calm = transmitter.health_of(0)
+    transmitter.set_attacks((TrojanHorse(),))
+    assert transmitter.health_of(1).in_port_power_nw > calm.in_port_power_nw
+
+
+def test_no_link_makes_more_than_it_was_given() -> None:
+    """secret <= sifted <= clicks <= pulses; the secret end of it is tested in tests/sim/test_link.py."""
+    one = glass()
+    detections, matched, errors = sifted(one, 3)
+    assert 0 < errors < matched < detections < 3 * one.pulses_per_block
+    mean = 0.12 * 0.36 + 0.55 * 0.12 + 0.33 * 2e-4
+    seen = mean * 10 ** (-FIBRE.loss_db / 10) * 10**-0.15 * 0.2
+    assert detections <= 3 * one.pulses_per_block * seen * 1.02  # no more than photons that reach a detector

@@ -67,6 +67,10 @@ class SecretExhausted(QanatError):
     never made one needs a new pre-shared secret."""
 
 
+class LightEnded(QanatError):
+    """The recording has no more pulse blocks. What was seen up to its end is used."""
+
+
 class KeyUnavailable(QanatError):
     """Not enough key is stored for this pair of SAEs yet. Ask for fewer or shorter keys, or retry after
     the time given; `qanat link list` shows which links are producing."""

@@ -46,4 +46,8 @@ class ReceiverModule(Protocol):
     is_simulated: bool
 
     def next_block(self) -> DetectionBlock:
-        """The next block of detections, in order."""
+        """The next block of detections, in order; a gap in the numbers is a block that was lost.
+
+        Raises:
+            LightEnded: a recording is over.
+        """

@@ -101,7 +101,9 @@ class BlockReport:
         single_photon_bound: Lower bound on single-photon detections in X.
         vacuum_bound: Lower bound on vacuum detections in X.
         epsilon: Named failure probabilities; their sum bounds the key's total epsilon.
-        round_trips: Exchanges that reconciliation took.
+        round_trips: Exchanges that reconciliation took; both messages of one may cross.
+        method: How it was reconciled: cascade or ldpc; empty before that.
+        frames, frames_failed: Frames verified one by one, and how many of them differed and were thrown away.
         made_at_ns: Wall clock (or world clock) at which the report was made.
     """
 
@@ -124,4 +126,7 @@ class BlockReport:
     vacuum_bound: float | None = None
     epsilon: dict[str, float]
     round_trips: int = 0
+    method: str = ""
+    frames: int = 0
+    frames_failed: int = 0
     made_at_ns: int

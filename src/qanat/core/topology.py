@@ -46,6 +46,7 @@ class Link:
         transmitter, receiver: Names of module datasheets.
         clock_hz: Pulses per second.
         block_sifted_bits: X bits of one key block, on average.
+        reconciliation: "auto", "cascade" or "ldpc".
         pulse_block_ns: Link time of one pulse block.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
     """
@@ -62,6 +63,7 @@ class Link:
     pulse_block_ns: int
     epsilon_sec: float
     epsilon_cor: float
+    reconciliation: str = "auto"
 
     @property
     def sites(self) -> tuple[SiteId, SiteId]:

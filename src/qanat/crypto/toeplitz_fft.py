@@ -81,8 +81,9 @@ def grid_from_size(size: int) -> Grid:
     for power in range(27):
         columns = 1 << power
         if columns == 1 or size / 64 <= columns * columns <= size:
-            rows = int(sides[np.searchsorted(sides, -(-size // columns))])
-            grids.append(Grid(rows, columns))
+            place = int(np.searchsorted(sides, -(-size // columns)))
+            if place < len(sides):  # a single column may need more rows than there are sides
+                grids.append(Grid(int(sides[place]), columns))
     wide = [grid for grid in grids if grid.columns > 1]
     return min(wide or grids, key=lambda grid: grid.points)
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from qanat.core.errors import RemoteProtocolError
-from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
 from qanat.crypto.toeplitz import seed_bits, toeplitz_hash
+from qanat.crypto.toeplitz_seed import SeedBook
 from qanat.distill.messages import Amplify
 from qanat.distill.sift import Bits
 
 
-def amplification(block: int, size_bits: int, out_bits: int, entropy: Entropy) -> Amplify:
+def amplification(block: int, size_bits: int, out_bits: int, seeds: SeedBook) -> Amplify:
     """The seed, drawn here and now: long after the photons, and after all that depends on chance but it."""
-    seed = entropy.random_bytes((seed_bits(size_bits, out_bits) + 7) // 8)
-    return Amplify(block=block, out_bits=out_bits, seed=seed)
+    return Amplify(block=block, out_bits=out_bits, seed=seeds.drawn(size_bits, out_bits))
 
 
 def amplified(bits: Bits, message: Amplify) -> SecretBits:

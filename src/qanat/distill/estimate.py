@@ -26,6 +26,7 @@ from qanat.distill.gather import GatheredBlock
 from qanat.distill.plan import SIFTED_BITS_MAX, SessionPlan
 from qanat.distill.release import TOKEN_BYTES
 from qanat.keyrate.bbm92 import pair_secret_length
+from qanat.keyrate.discard import kept_secrecy
 from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
 
@@ -59,35 +60,50 @@ class Estimate:
         return self.length_bits - 8 * (RETURNED_BYTES + TOKEN_BYTES)
 
 
-def estimate(block: GatheredBlock, plan: SessionPlan, leak_bits: int) -> Estimate:
-    """The length after this leak, rounded down to bytes; 0 when it does not even pay for its authentication."""
-    proof = _of_pairs(block, plan, leak_bits) if plan.is_entangled else _of_decoys(block, plan, leak_bits)
-    without_vacuum = math.floor(proof.signed_bits - proof.vacuum_bound)
-    bits = min(proof.length_bits, without_vacuum, block.size_bits) // 8 * 8
+def estimate(
+    block: GatheredBlock, plan: SessionPlan, leak_bits: int, *, tag_bits: int = TAG_BITS, discarded_bits: int = 0
+) -> Estimate:
+    """The length after this leak, rounded down to bytes; 0 when it does not even pay for its authentication.
+
+    Args:
+        tag_bits: Of verification, all frames together.
+        discarded_bits: In frames that verification threw away; see ``keyrate.discard`` for what they cost.
+    """
+    proof = (_of_pairs if plan.is_entangled else _of_decoys)(block, plan, leak_bits, tag_bits)
+    without_vacuum = math.floor(proof.signed_bits - proof.vacuum_bound - discard_loss(proof, discarded_bits))
+    bits = min(proof.length_bits, without_vacuum, block.size_bits - discarded_bits) // 8 * 8
     result = Estimate(bits, proof)
     return result if result.net_bits > 0 else Estimate(0, proof)
 
 
-def _of_pairs(block: GatheredBlock, plan: SessionPlan, leak_bits: int) -> SecretLength:
+def discard_loss(proof: SecretLength, discarded_bits: int) -> float:
+    """Bits of secrecy that go with discarded frames."""
+    if not discarded_bits:
+        return 0.0
+    singles, phi = proof.single_photon_bound, proof.phase_error_bound
+    return kept_secrecy(singles, phi, 0) - kept_secrecy(singles, phi, discarded_bits)
+
+
+def _of_pairs(block: GatheredBlock, plan: SessionPlan, leak_bits: int, tag_bits: int) -> SecretLength:
     """Every coincidence is a pair of qubits: all count, see ``keyrate.bbm92``."""
     return pair_secret_length(
         n=block.counts.total_x,
         k=block.counts.total_z,
         errors=block.counts.errors_z,
         leak_bits=leak_bits,
-        tag_bits=TAG_BITS,
+        tag_bits=tag_bits,
         epsilon_sec=plan.epsilon_sec,
         epsilon_cor=plan.epsilon_cor,
     )
 
 
-def _of_decoys(block: GatheredBlock, plan: SessionPlan, leak_bits: int) -> SecretLength:
+def _of_decoys(block: GatheredBlock, plan: SessionPlan, leak_bits: int, tag_bits: int) -> SecretLength:
     return secret_length(
         block.counts,
         intensities=(plan.intensities[0], plan.intensities[1], plan.intensities[2]),
         p_intensities=(plan.p_intensities[0], plan.p_intensities[1], plan.p_intensities[2]),
         leak_bits=leak_bits,
-        tag_bits=TAG_BITS,
+        tag_bits=tag_bits,
         epsilon_sec=plan.epsilon_sec,
         epsilon_cor=plan.epsilon_cor,
     )

@@ -8,25 +8,28 @@ from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.core.ports import Entropy
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport
+from qanat.crypto.toeplitz_seed import SeedBook
 from qanat.crypto.verification import TAG_BITS
 from qanat.distill.authenticate import TagKeys, Transcript
-from qanat.distill.cascade.reconciler import Reconciler
-from qanat.distill.cascade.schedule import Schedule
 from qanat.distill.estimate import AbortReason, Estimate, estimate, sentence
 from qanat.distill.gather import GatheredBlock
 from qanat.distill.in_flight import held_bytes
 from qanat.distill.ledger import block_report, key_block
-from qanat.distill.messages import KeyBlockMessage, Parities, Released, Tag, encoded
+from qanat.distill.messages import KeyBlockMessage, Parities, Reconcile, Released, Tag, encoded
+from qanat.distill.methods import Method, rounds
 from qanat.distill.plan import SessionPlan
 from qanat.distill.release import NewKey
+from qanat.distill.rounds import Rounds
 from qanat.distill.sift import Bits
 from qanat.distill.states import HEARABLE, State
+from qanat.distill.verify import Frames, kept, sizes_of, tag_size_bytes
 
 
 class KeyBlockEnd:
     """One end of one key block's distillation. Several are open at a time, see ``open_blocks.py``.
 
     Attributes:
+        round_trip_ns: Of the channel when the key block was begun.
         outcome: What to tell the host, once ``state`` is ENDED.
     """
 
@@ -39,16 +42,23 @@ class KeyBlockEnd:
         plan: SessionPlan,
         keys: TagKeys,
         entropy: Entropy,
+        seeds: SeedBook,
         send: Callable[[bytes], None],
     ) -> None:
         self.gathered = gathered
         self.state = State.GATHERED
+        self.round_trip_ns = 0
         self.outcome: list[KeyBlock | BlockReport] = []
         self._plan = plan
         self._keys = keys
         self._entropy = entropy
+        self._seeds = seeds
         self._send = send
-        self._reconciler: Reconciler | None = None
+        self._reconciler: Rounds | None = None
+        self._method = ""
+        self._frames: Frames = ()
+        self._frames_failed = 0
+        self._discarded_bits = 0
         self._round: bytes | None = None  # our parities of the open round, as they travelled
         self._bits: Bits | None = None
         self._new_key: NewKey | None = None
@@ -137,11 +147,18 @@ class KeyBlockEnd:
             raise LocalProtocolError("there is no new key yet")
         return self._new_key
 
-    def _begin_rounds(self, schedule: Schedule, seed: bytes, now_ns: int) -> None:
+    def _begin_rounds(self, proposal: Reconcile, now_ns: int) -> None:
         self.state = State.RECONCILING
-        self._reconciler = Reconciler(
-            self.gathered.x_bits, is_reference=self.role is Role.TRANSMITTER, schedule=schedule, seed=seed
+        self._reconciler = rounds(
+            proposal.method,
+            proposal.parameters,
+            proposal.seed,
+            bits=self.gathered.x_bits,
+            is_reference=self.role is Role.TRANSMITTER,
+            plan=self._plan,
         )
+        self._method = Method(proposal.method).name.lower()
+        self._frames = self._reconciler.frames
         self.gathered.forget_key()
         self._ask(now_ns)
 
@@ -168,14 +185,31 @@ class KeyBlockEnd:
         self._rounds().feed(message.bits)
         self._ask(now_ns)
 
-    def _rounds(self) -> Reconciler:
+    @property
+    def _tag_bits(self) -> int:
+        return 8 * len(self._frames) * tag_size_bytes(sizes_of(self._frames), self._plan.epsilon_cor)
+
+    def _discard(self, is_equal: list[bool]) -> None:
+        """Keep only the frames that are equal; the length is estimated anew."""
+        bits = self._own_bits()
+        self._bits = kept(bits, self._frames, is_equal)
+        self._frames_failed = is_equal.count(False)
+        if self._frames_failed:
+            self._discarded_bits = len(bits) - len(self._bits)
+            self._estimate = None
+            bits[:] = 0
+
+    def _rounds(self) -> Rounds:
         if self._reconciler is None:
             raise RemoteProtocolError("reconciliation has not begun")
         return self._reconciler
 
     def _length(self) -> Estimate:
         if self._estimate is None:
-            self._estimate = estimate(self.gathered, self._plan, self.leak_bits)
+            tag_bits = self._tag_bits if self._frames else TAG_BITS
+            self._estimate = estimate(
+                self.gathered, self._plan, self.leak_bits, tag_bits=tag_bits, discarded_bits=self._discarded_bits
+            )
         return self._estimate
 
     def _abort(self, reason: AbortReason, now_ns: int) -> None:
@@ -197,17 +231,20 @@ class KeyBlockEnd:
         self.wipe()
 
     def _report(self, now_ns: int, *, aborted: str | None, secret_bits: int = 0) -> BlockReport:
-        rounds = self._reconciler
+        reconciler = self._reconciler
         return block_report(
             self.gathered,
             self._plan,
             aborted=aborted,
-            error_count=rounds.error_count if rounds and self._bits is not None else None,
+            error_count=reconciler.error_count if reconciler and self._bits is not None else None,
             leak_bits=self.leak_bits,
-            tag_bits=TAG_BITS if self._was_checked else 0,
+            tag_bits=self._tag_bits if self._was_checked else 0,
             secret_bits=secret_bits,
             proof=self._estimate.proof if self._estimate else None,
             epsilon_authentication=self._transcript.epsilon(),
-            round_trips=rounds.round_count if rounds else 0,
+            round_trips=reconciler.round_count if reconciler else 0,
+            method=self._method,
+            frames=len(self._frames),
+            frames_failed=self._frames_failed,
             now_ns=now_ns,
         )

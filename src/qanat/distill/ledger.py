@@ -42,6 +42,9 @@ def block_report(
     proof: SecretLength | None,
     epsilon_authentication: float,
     round_trips: int,
+    method: str,
+    frames: int,
+    frames_failed: int,
     now_ns: int,
 ) -> BlockReport:
     """The ledger of one key block, the same at both ends but for the clock.
@@ -74,5 +77,8 @@ def block_report(
             "authentication": epsilon_authentication,
         },
         round_trips=round_trips,
+        method=method,
+        frames=frames,
+        frames_failed=frames_failed,
         made_at_ns=now_ns,
     )

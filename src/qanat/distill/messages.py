@@ -65,11 +65,12 @@ class TestBits(Message, tag=3, frozen=True):
 
 
 class Reconcile(Message, tag=4, frozen=True):
-    """Transmitter: let us reconcile this key block; block sizes as powers of two, one byte per pass."""
+    """Transmitter: let us reconcile this key block in this way; see ``methods.py``."""
 
     block: int
+    method: int
+    parameters: bytes
     seed: bytes
-    log2_sizes: bytes
 
 
 class Parities(Message, tag=5, frozen=True):
@@ -87,18 +88,18 @@ class GiveUp(Message, tag=6, frozen=True):
 
 
 class Check(Message, tag=7, frozen=True):
-    """Transmitter: this is the hash of my key, under a hash key drawn just now."""
+    """Transmitter: these are the hashes of my frames, under a hash key drawn just now."""
 
     block: int
     hash_key: bytes
-    tag: bytes
+    tags: bytes
 
 
 class Checked(Message, tag=8, frozen=True):
-    """Receiver: mine has the same, or not."""
+    """Receiver: mine have the same, or not; one bit per frame."""
 
     block: int
-    is_equal: bool
+    equal: bytes
 
 
 class Amplify(Message, tag=9, frozen=True):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.records import Role
 from qanat.distill.amplify import amplified
-from qanat.distill.cascade.schedule import SEED_BYTES, schedule_from_sizes
 from qanat.distill.estimate import AbortReason
 from qanat.distill.keyblock import KeyBlockEnd
 from qanat.distill.messages import (
     Amplify,
     Check,
-    Checked,
     GiveUp,
     KeyBlockMessage,
     Parities,
@@ -21,7 +19,7 @@ from qanat.distill.messages import (
 )
 from qanat.distill.release import divided
 from qanat.distill.states import State
-from qanat.distill.verify import is_equal
+from qanat.distill.verify import checked, verdict
 
 
 class ReceivedKeyBlock(KeyBlockEnd):
@@ -34,7 +32,7 @@ class ReceivedKeyBlock(KeyBlockEnd):
             self._transcript.add(raw)
         match message:
             case Reconcile():
-                self._take_schedule(message, now_ns)
+                self._take_proposal(message, now_ns)
             case Parities():
                 self._take_parities(message, raw, now_ns)
             case Check():
@@ -54,20 +52,20 @@ class ReceivedKeyBlock(KeyBlockEnd):
             case _:
                 raise RemoteProtocolError(f"{type(message).__name__} is not for a receiver")
 
-    def _take_schedule(self, message: Reconcile, now_ns: int) -> None:
-        schedule = schedule_from_sizes(self.gathered.size_bits, message.log2_sizes)
-        if schedule is None or len(message.seed) != SEED_BYTES:
-            raise RemoteProtocolError("no honest transmitter reconciles with such block sizes or such a seed")
-        self._begin_rounds(schedule, message.seed, now_ns)
+    def _take_proposal(self, message: Reconcile, now_ns: int) -> None:
+        if self.gathered.size_bits < 2:
+            raise RemoteProtocolError(f"{self.gathered.size_bits} bits cannot be reconciled")
+        self._begin_rounds(message, now_ns)
 
     def _after_reconciliation(self, now_ns: int) -> None:
         """The transmitter speaks next."""
 
     def _take_check(self, message: Check, now_ns: int) -> None:
         self._was_checked = True
-        verdict = is_equal(message, self._own_bits())
-        self._say(Checked(block=self.number, is_equal=verdict))
-        if verdict:
+        is_equal = verdict(message, self._own_bits(), self._frames, self._plan.epsilon_cor)
+        self._say(checked(self.number, is_equal))
+        if any(is_equal):
+            self._discard(is_equal)
             self.state = State.AMPLIFYING
         else:
             self._abort(AbortReason.NOT_EQUAL, now_ns)
@@ -77,6 +75,7 @@ class ReceivedKeyBlock(KeyBlockEnd):
         proven_bits = self._length().length_bits
         if message.out_bits != proven_bits or not proven_bits:
             raise RemoteProtocolError(f"the peer makes {message.out_bits} key bits where our proof gives {proven_bits}")
+        self._seeds.admit(message.seed)
         self._new_key = divided(amplified(self._own_bits(), message))
         self.state = State.TAGGING
 

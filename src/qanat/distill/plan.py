@@ -10,6 +10,7 @@ from qanat.core.ids import BlockId, LinkId, block_id
 from qanat.crypto.verification import collision_bound
 
 INTENSITY_COUNT = 3  # the two-decoy proof
+RECONCILIATIONS = ("auto", "cascade", "ldpc")
 SIFTED_BITS_MAX = 8_000_000  # a Toeplitz seed of twice that fits one message (messages.MESSAGE_BYTES_MAX)
 
 
@@ -28,6 +29,7 @@ class SessionPlan:
         is_entangled: Both ends measure photons of a pair; the proof is ``keyrate.bbm92``, never fit for laser pulses.
         is_simulated: No photons were involved; keys are labelled accordingly.
         in_flight_bytes_max: Memory that open key blocks may take at each end, see ``in_flight.py``.
+        reconciliation: "auto", "cascade" or "ldpc", see ``methods.py``.
         round_trip_ns: Of the classical channel, where it is known beforehand; measured when None.
 
     Raises:
@@ -47,6 +49,7 @@ class SessionPlan:
     is_entangled: bool = False
     is_simulated: bool
     in_flight_bytes_max: int = 2**29
+    reconciliation: str = "auto"
     round_trip_ns: int | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +64,8 @@ class SessionPlan:
             raise ValueError(f"link {self.link}: epsilons are probabilities between 0 and 1")
         if self.in_flight_bytes_max < 0 or not 0 <= (self.round_trip_ns or 0) < 2**62:
             raise ValueError(f"link {self.link}: memory and round-trip time cannot be negative")
+        if self.reconciliation not in RECONCILIATIONS:
+            raise ValueError(f"link {self.link}: reconciliation is one of {', '.join(RECONCILIATIONS)}")
         if collision_bound(SIFTED_BITS_MAX) > self.epsilon_cor:
             raise ValueError(f"link {self.link}: a verification tag cannot reach epsilon_cor {self.epsilon_cor:.1e}")
 

@@ -28,6 +28,10 @@ class Rounds(Protocol):
     def is_hopeless(self) -> bool:
         """Whether to give up. The same at both ends after each round."""
 
+    @property
+    def frames(self) -> list[NDArray[np.int64]]:
+        """Which key bits each frame holds: what succeeds or fails together, for verification frame by frame."""
+
     def next_query(self) -> bytes | None: ...
 
     def feed(self, answer: bytes) -> None: ...

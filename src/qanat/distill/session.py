@@ -10,8 +10,8 @@ it when there is one, and ``SessionFailed`` when the protocol was broken.
     TestBits (Z bits)                ->                                    ... until a key block is full
                                      <-       Reconcile, or GiveUp
     Parities                        <->       Parities                     ... round by round
-                                     <-       Check (hash), or GiveUp
-    Checked (equal or not)           ->
+                                     <-       Check (hashes), or GiveUp
+    Checked (which are equal)        ->
                                      <-       Amplify (seed), Tag
     Tag                              ->
                                      <-       Released (token)
@@ -24,6 +24,7 @@ from __future__ import annotations
 from qanat.core.errors import LocalProtocolError, QanatError, RemoteProtocolError
 from qanat.core.ports import Entropy, TransmitterModule
 from qanat.core.records import DetectionBlock, Role
+from qanat.crypto.toeplitz_seed import SeedBook
 from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.distill.authenticate import TagKeys
 from qanat.distill.events import Event, SessionFailed
@@ -72,6 +73,7 @@ class Session:
         self.plan = plan
         self.is_failed = False
         self._entropy = entropy
+        self._seeds = SeedBook(entropy)
         self._keys = TagKeys(pool)
         self._open = OpenBlocks(role, plan, self._keys, self._end_of)
         self._reliable = ReliableLayer(
@@ -98,6 +100,12 @@ class Session:
         if self.is_failed or self._receiving is None:
             return False
         return self._receiving.has_room and self._open.has_room(self.round_trip_ns)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is under way: every pulse block handed in is sifted, no key block is being distilled."""
+        is_sifted = self._receiving is None or self._receiving.is_empty
+        return self.is_failed or (is_sifted and not self._open.active and not self._open.waiting)
 
     def add_detections(self, block: DetectionBlock, now_ns: int) -> None:
         """The next pulse block of the receiver's detectors. Ignored once the session has failed.
@@ -185,7 +193,16 @@ class Session:
 
     def _end_of(self, gathered: GatheredBlock) -> ReceivedKeyBlock | TransmittedKeyBlock:
         kind = ReceivedKeyBlock if self.role is Role.RECEIVER else TransmittedKeyBlock
-        return kind(gathered, plan=self.plan, keys=self._keys, entropy=self._entropy, send=self._reliable.send)
+        block = kind(
+            gathered,
+            plan=self.plan,
+            keys=self._keys,
+            entropy=self._entropy,
+            seeds=self._seeds,
+            send=self._reliable.send,
+        )
+        block.round_trip_ns = self.round_trip_ns
+        return block
 
     def _fail(self, problem: QanatError) -> None:
         """The session is over: wipe, tell the peer once, tell the host."""

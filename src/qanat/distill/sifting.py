@@ -33,6 +33,10 @@ class ReceiverSifting:
     def has_room(self) -> bool:
         return len(self._announced) < IN_FLIGHT_MAX and self._announced_bytes < IN_FLIGHT_BYTES_MAX
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._announced
+
     def announce(self, block: DetectionBlock) -> bytes:
         """The message that announces it.
 

@@ -6,13 +6,13 @@ from qanat.core.errors import RemoteProtocolError
 from qanat.core.records import Role
 from qanat.crypto.toeplitz import InexactError
 from qanat.distill.amplify import amplification, amplified
-from qanat.distill.cascade.schedule import SEED_BYTES, schedule_from_qber
 from qanat.distill.estimate import AbortReason, reason_to_stop
 from qanat.distill.keyblock import KeyBlockEnd
 from qanat.distill.messages import Checked, GiveUp, KeyBlockMessage, Parities, Reconcile, Released, Tag
+from qanat.distill.methods import SEED_BYTES, chosen
 from qanat.distill.release import divided
 from qanat.distill.states import State
-from qanat.distill.verify import check
+from qanat.distill.verify import check, verdict_from
 
 
 class TransmittedKeyBlock(KeyBlockEnd):
@@ -26,11 +26,12 @@ class TransmittedKeyBlock(KeyBlockEnd):
         if reason is not None:
             self._give_up(reason, now_ns)
             return
-        schedule = schedule_from_qber(self.gathered.size_bits, self.gathered.qber_z or 0.0)
+        method, parameters = chosen(self.gathered, self._plan, self.round_trip_ns)
         # Public, but drawn only now: nobody could place errors where these blocks do not see them.
         seed = self._entropy.random_bytes(SEED_BYTES)
-        self._say(Reconcile(block=self.number, seed=seed, log2_sizes=bytes(schedule.log2_sizes)))
-        self._begin_rounds(schedule, seed, now_ns)
+        proposal = Reconcile(block=self.number, method=method, parameters=parameters, seed=seed)
+        self._say(proposal)
+        self._begin_rounds(proposal, now_ns)
 
     def _handle(self, message: KeyBlockMessage, raw: bytes, now_ns: int) -> None:
         match message:
@@ -50,15 +51,20 @@ class TransmittedKeyBlock(KeyBlockEnd):
         elif not self._length().length_bits:
             self._give_up(AbortReason.NOTHING_PROVEN, now_ns)
         else:
-            self._say(check(self.number, self._own_bits(), self._entropy))
+            self._say(check(self.number, self._own_bits(), self._frames, self._plan.epsilon_cor, self._entropy))
             self._was_checked = True
 
     def _take_verdict(self, message: Checked, now_ns: int) -> None:
-        if not message.is_equal:
+        is_equal = verdict_from(message, self._frames)
+        if not any(is_equal):
             self._abort(AbortReason.NOT_EQUAL, now_ns)
             return
+        self._discard(is_equal)
+        if not self._length().length_bits:
+            self._give_up(AbortReason.NOTHING_PROVEN, now_ns)
+            return
         bits = self._own_bits()
-        seed = amplification(self.number, len(bits), self._length().length_bits, self._entropy)
+        seed = amplification(self.number, len(bits), self._length().length_bits, self._seeds)
         try:
             self._new_key = divided(amplified(bits, seed))
         except InexactError:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from qanat.core.alarms import Command
+from qanat.core.health import ReceiverHealth
 from qanat.core.ids import BlockId, LinkId, SiteId
 from qanat.core.provenance import Provenance
 from qanat.core.records import KeyBlock
@@ -119,6 +120,7 @@ class Detections(msgspec.Struct, tag="detections", frozen=True):
     basis: bytes
     bit: bytes
     double_click_count: int
+    health: ReceiverHealth | None = None
 
 
 GLASS: Codec[BlockWanted | Detections] = Codec(BlockWanted | Detections)

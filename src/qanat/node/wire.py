@@ -19,7 +19,8 @@ MessageT = TypeVar("MessageT")
 
 
 class FrameTooLarge(RemoteProtocolError):
-    """A peer announced a frame beyond the limit of 16 MiB. The connection is closed."""
+    """A peer announced a frame beyond the limit of 16 MiB, or one too large for a greeting. The connection is
+    closed."""
 
 
 class Codec(Generic[MessageT]):
@@ -40,7 +41,7 @@ class Codec(Generic[MessageT]):
             raise RemoteProtocolError(f"a frame of {len(frame)} bytes is not a message: {error}") from None
 
 
-async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+async def read_frame(reader: asyncio.StreamReader, size_bytes_max: int = FRAME_SIZE_BYTES_MAX) -> bytes | None:
     """The next frame, or None when the peer has closed.
 
     Raises:
@@ -48,7 +49,7 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
     """
     try:
         size_bytes = int.from_bytes(await reader.readexactly(4))
-        if size_bytes > FRAME_SIZE_BYTES_MAX:
+        if size_bytes > size_bytes_max:
             raise FrameTooLarge(f"{size_bytes} bytes announced")
         return await reader.readexactly(size_bytes)
     except (asyncio.IncompleteReadError, ConnectionError, OSError):

@@ -21,7 +21,7 @@ from qanat.physics.light import Light
 from qanat.physics.sampler import Sampler
 
 CHUNK_CLICKS = 1 << 20
-TRAP_KINDS_MAX = 16
+TRAP_KINDS_MAX = 32
 LANES = 8  # streams side by side for the first draw of each gate
 
 

@@ -61,7 +61,7 @@ class Causes(NamedTuple):
 def marks_and_causes(light: Light, wiring: Wiring) -> tuple[Marks, Causes]:
     """The tables of this light."""
     laws = [law_from_branches(phase) for phase in light.phases]
-    signals = [np.array([_light_alone(branch) for branch in phase]) for phase in light.phases]
+    signals = [np.array([light_alone(branch) for branch in phase]) for phase in light.phases]
     rows = _rows(light, wiring, laws)
     channels = [int(wiring.channels_of[alive]) for alive in rows]
     alone = [_only(law, c) for c in channels for law in laws]
@@ -96,7 +96,8 @@ def _rows(light: Light, wiring: Wiring, laws: list[GateLaw]) -> list[int]:
     return [everyone] if light.memory.is_simultaneous or size > TABLE_SIZE_MAX else list(range(everyone + 1))
 
 
-def _light_alone(branch: Branch) -> Table:
+def light_alone(branch: Branch) -> Table:
+    """Law of the pattern that the light alone makes, given the settings, shape (S, 2**C)."""
     nothing = np.zeros_like(branch.p_dark)
     return pattern_law(replace(branch, background=nothing, p_dark=nothing))
 

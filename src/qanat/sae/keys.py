@@ -27,5 +27,10 @@ class DeliveredKey:
 
     @property
     def digest(self) -> str:
-        """What two people compare aloud: 16 hex digits of SHA-256, which tell nothing of a random key."""
-        return hashlib.sha256(b"qanat key digest\n" + self.bits.reveal()).hexdigest()[:16]
+        """See ``spoken_digest``."""
+        return spoken_digest(self.bits)
+
+
+def spoken_digest(bits: SecretBits) -> str:
+    """What two people compare aloud: 16 hex digits of SHA-256, which tell nothing of a random key."""
+    return hashlib.sha256(b"qanat key digest\n" + bits.reveal()).hexdigest()[:16]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.errors import MisuseError
+from qanat.core.health import TransmitterHealth
 from qanat.core.ids import LinkId
 from qanat.core.records import DetectionBlock, SettingsColumns
 from qanat.physics.memory import DetectorMemory
@@ -105,6 +106,10 @@ class PairTransmitter:
         self._seen[block.number] = block
         while len(self._seen) > BLOCKS_KEPT:
             _wipe(self._seen.popitem(last=False)[1])
+
+    def health_of(self, block_number: int) -> TransmitterHealth | None:
+        """Nothing: a source in the middle is nobody's own."""
+        return None
 
     def settings_at(self, block_number: int, index: NDArray[np.int64]) -> SettingsColumns:
         """What Alice measured in these slots; not known where she saw nothing, or the block is gone."""

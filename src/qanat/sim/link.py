@@ -18,11 +18,12 @@ from qanat.core.records import KeyBlock
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.secret import SecretBits
 from qanat.core.topology import Fibre, Link
-from qanat.crypto.verification import TAG_BITS
 from qanat.distill.authenticate import RETURNED_BYTES
+from qanat.distill.cascade.schedule import FRAME_BITS_MAX
 from qanat.distill.estimate import QBER_HOPELESS
 from qanat.distill.plan import sifted_count_wanted
 from qanat.distill.release import TOKEN_BYTES
+from qanat.distill.verify import tag_size_bytes
 from qanat.keyrate.counts import DecoyCounts
 from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
@@ -122,7 +123,7 @@ class StatisticalLink:
             sifted_bits=counts.total_x,
             qber_x=qber_x,
             leak_bits=leak_bits,
-            tag_bits=TAG_BITS,
+            tag_bits=self._tag_bits(counts),
             auth_bits=0 if aborted else AUTH_BITS,
             secret_bits=0 if aborted else secret_bits,
             phase_error_bound=proof.phase_error_bound,
@@ -133,13 +134,19 @@ class StatisticalLink:
         )
         return report, None if aborted else self._block(report)
 
+    def _tag_bits(self, counts: DecoyCounts) -> int:
+        """As distillation's: one tag per frame of Cascade."""
+        frames = max(1, -(-counts.total_x // FRAME_BITS_MAX))
+        size_bits = -(-counts.total_x // frames)
+        return 8 * frames * tag_size_bytes([size_bits] * frames, self.link.epsilon_cor)
+
     def _proof(self, counts: DecoyCounts, leak_bits: int) -> SecretLength:
         return secret_length(
             counts,
             intensities=_three(self._sheet.intensities),
             p_intensities=_three(self._sheet.p_intensities),
             leak_bits=leak_bits,
-            tag_bits=TAG_BITS,
+            tag_bits=self._tag_bits(counts),
             epsilon_sec=self.link.epsilon_sec,
             epsilon_cor=self.link.epsilon_cor,
         )

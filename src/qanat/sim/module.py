@@ -23,7 +23,10 @@ from qanat.core.records import DetectionBlock, SettingsColumns
 from qanat.core.report import Counts
 from qanat.core.topology import Fibre, Link
 from qanat.physics.attack import Attack
+from qanat.physics.clicks import Truth
 from qanat.physics.datasheet import load_receiver, load_transmitter
+from qanat.physics.dense import DenseSampler
+from qanat.physics.health import instruments_under, receiver_health, transmitter_health
 from qanat.physics.memory import DetectorMemory, memory_from_sheet
 from qanat.physics.optics import Optics, optics_from_sheets
 from qanat.physics.settings import SettingsFunction, law_from_sheet
@@ -59,6 +62,10 @@ class SimulatedGlass:
         key: K, shared with the transmitter's ``SimulatedTransmitter``; at least 8 bytes.
         stream_seed: Names the glass's own chance; must have nothing to do with K.
 
+    Attributes:
+        truth: What really happened in the last block, detection by detection: for judging monitors. It leaves this
+            object in no DetectionBlock.
+
     Raises:
         DatasheetError: the link names an unknown module.
         MisuseError: clock and pulse block do not fit.
@@ -77,6 +84,8 @@ class SimulatedGlass:
         law = law_from_sheet(load_transmitter(link.transmitter))
         settings = SettingsFunction(key, law)
         self._sampler = SparseSampler(optics=optics, memory=memory, settings=settings, seed=stream_seed)
+        self._instruments = instruments_under(optics)
+        self.truth: Truth | None = None
 
     @property
     def attacks(self) -> tuple[Attack, ...]:
@@ -87,12 +96,14 @@ class SimulatedGlass:
         """From the next block on, Eve does this and nothing else; an empty tuple sends her home."""
         self._sampler.set_attacks(attacks)
         self._attacks = tuple(attacks)
+        self._instruments = instruments_under(self._sampler.optics, self._attacks)
 
     def next_block(self) -> DetectionBlock:
         """The next block of detections, in order."""
         number, pulses = self._number, self.pulses_per_block
         first = number * pulses
         clicks = self._sampler.clicks(first, first + pulses)
+        self.truth = clicks.truth
         self._number += 1
         return DetectionBlock(
             link=self.link.id,
@@ -103,19 +114,21 @@ class SimulatedGlass:
             basis=clicks.basis,
             bit=clicks.bit,
             double_click_count=clicks.double_click_count,
+            health=receiver_health(clicks.tally, self._instruments, self.link.pulse_block_ns / 1e9),
         )
 
 
 class SimulatedTransmitter:
     """The transmitter's memory of what it prepared. Satisfies ``core.ports.TransmitterModule``.
 
-    It needs neither fibre nor Eve: what was prepared does not depend on what happened to it.
+    What was prepared does not depend on what happened to it; Eve shows in the module's meters alone.
     """
 
     is_simulated = True
 
     def __init__(self, *, link: Link, key: bytes) -> None:
         self.link = link
+        self._attacks: tuple[Attack, ...] = ()
         self.pulses_per_block = pulses_per_block(link)
         law = law_from_sheet(load_transmitter(link.transmitter))
         self._settings = SettingsFunction(key, law)
@@ -137,9 +150,15 @@ class SimulatedTransmitter:
             )
         return self._settings.at(slots + block_number * self.pulses_per_block)
 
-    def health_of(self, block_number: int) -> TransmitterHealth | None:  # noqa: ARG002 - the port names it
-        """Nothing: this tier simulates no monitor diode."""
-        return None
+    def set_attacks(self, attacks: tuple[Attack, ...]) -> None:
+        """From now on the module's meters show what these attacks do to them; the host tells glass and module alike."""
+        self._attacks = tuple(attacks)
+
+    def health_of(self, block_number: int) -> TransmitterHealth:  # noqa: ARG002 - the port names it
+        """What the module's meters show now; the block of ``block_number`` has just been asked for."""
+        sheets = load_transmitter(self.link.transmitter), load_receiver(self.link.receiver)
+        optics = optics_from_sheets(*sheets, loss_db=0.0, clock_hz=self.link.clock_hz)
+        return transmitter_health(instruments_under(optics, self._attacks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +247,10 @@ def warm_up(progress: Callable[[str], None]) -> None:
     sampler.clicks(0, 1000)
     progress("photon kernels: settings of the transmitter")
     settings.at(np.arange(3))
+    progress("photon kernels: dense sampler and counts")
+    DenseSampler(optics=optics, memory=memory, settings=settings, seed=b"warm-up").clicks(0, 1000)
+    stream = np.random.Generator(np.random.Philox(0))
+    StatisticalSampler(optics=optics, memory=memory, settings=settings.law, stream=stream).counts(1000)
     progress("photon kernels ready")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +55,9 @@ class LinkDocument(Document):
     clock_hz: float = Field(default=1e9, ge=1e3, le=1e11, description="Pulses per second")
     # Below 10 000 bits no proof gives key; above 4 million a Toeplitz seed does not fit one message (distill.plan).
     block_sifted_bits: int = Field(default=200_000, ge=10_000, le=4_000_000)
+    reconciliation: Literal["auto", "cascade", "ldpc"] = Field(
+        default="auto", description="How errors are corrected; auto: by the link's rate and round-trip time"
+    )
     pulse_block_ns: int = Field(
         default=50_000_000, ge=1_000_000, le=10_000_000_000, description="Link time of one pulse block"
     )

@@ -86,6 +86,7 @@ def _link(d: LinkDocument) -> Link:
         receiver=d.receiver,
         clock_hz=d.clock_hz,
         block_sifted_bits=d.block_sifted_bits,
+        reconciliation=d.reconciliation,
         pulse_block_ns=d.pulse_block_ns,
         epsilon_sec=d.epsilon_sec,
         epsilon_cor=d.epsilon_cor,

@@ -66,6 +66,12 @@ class Reconciler:
         """
         return self.leak_bits * 8 > self.schedule.size_bits * 5 + SMALL_BITS or self.round_count >= ROUNDS_MAX
 
+    @property
+    def frames(self) -> list[NDArray[np.int64]]:
+        """Which key bits each frame holds: bit j lies in frame j mod frame_count."""
+        count, size = self.schedule.frame_count, self.schedule.size_bits
+        return [np.arange(frame, size, count, dtype=np.int64) for frame in range(count)]
+
     def next_query(self) -> bytes | None:
         """This end's parities of the round, packed; None when nothing more is to be asked."""
         if self._asked >= 0:

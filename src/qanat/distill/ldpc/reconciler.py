@@ -69,9 +69,9 @@ class LdpcReconciler:
         self._phase, self._is_open = Phase.PARITIES, False
 
     @property
-    def frames(self) -> list[NDArray[np.int32]]:
+    def frames(self) -> list[NDArray[np.int64]]:
         """Which key bits each frame holds: for verification frame by frame."""
-        return [self._order[self._slice(frame)] for frame in range(len(self._bounds) - 1)]
+        return [self._order[self._slice(frame)].astype(np.int64) for frame in range(len(self._bounds) - 1)]
 
     @property
     def frames_decoded(self) -> frozenset[int]:

@@ -4,6 +4,9 @@ Both ends hold the same file, brought there once by a trusted person (on one mac
 supervisor at first start). Every start of a session takes a fresh slice; the slice's number is on disk, and
 the slice itself overwritten, before a single bit of it is used. So no authentication bit serves twice, not
 even after kill -9.
+
+Behind the slices lies a door key: by it two ends that meet on an open port see that they hold copies of one file,
+before a slice is spent on each other (docs/decisions/0030). It authenticates no key.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from qanat.node.statedir import StateDir
 # A made key block spends 64 bytes and puts 64 back, so a slice lasts as long as its session does.
 SLICE_SIZE_BYTES = 4 * 1024
 SLICE_COUNT = 256
+DOOR_KEY_BYTES = 32
+FILE_SIZE_BYTES = 8 + SLICE_SIZE_BYTES * SLICE_COUNT + DOOR_KEY_BYTES
 
 
 class ReserveExhausted(SecretExhausted):
@@ -39,16 +44,21 @@ def provision_links(state: StateDir, network: Network) -> None:
         provision((reserve_path(state, transmitter, link.id), reserve_path(state, receiver, link.id)))
 
 
+def new_secret() -> bytes:
+    """A fresh file: the newest epoch spent, 8 bytes; the slices; the door key."""
+    return (0).to_bytes(8) + os.urandom(SLICE_SIZE_BYTES * SLICE_COUNT + DOOR_KEY_BYTES)
+
+
 def provision(paths: tuple[Path, Path]) -> None:
     """Write the same new secret at both ends, unless both have one already."""
     if all(path.exists() for path in paths):
         return
-    secret = os.urandom(SLICE_SIZE_BYTES * SLICE_COUNT)
+    secret = new_secret()
     for path in paths:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write((0).to_bytes(8) + secret)  # 8 bytes: the newest epoch spent
+            file.write(secret)
             file.flush()
             os.fsync(handle)
 
@@ -58,7 +68,14 @@ class AuthReserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.last_epoch = int.from_bytes(path.read_bytes()[:8])
+        with path.open("rb") as file:
+            self.last_epoch = int.from_bytes(file.read(8))
+
+    def door_key(self) -> SecretBits:
+        """Shows the other end that we hold a copy of its file; serves again and again."""
+        with self._path.open("rb") as file:
+            file.seek(FILE_SIZE_BYTES - DOOR_KEY_BYTES)
+            return SecretBits(file.read(DOOR_KEY_BYTES))
 
     def claim(self, epoch: int) -> SecretBits:
         """The slice of this epoch; from now on spent, whatever happens.

@@ -51,6 +51,7 @@ def _message(block: DetectionBlock) -> Detections:
         basis=block.basis.tobytes(),
         bit=block.bit.tobytes(),
         double_click_count=block.double_click_count,
+        health=block.health,
     )
 
 

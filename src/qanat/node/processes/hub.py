@@ -41,6 +41,7 @@ from qanat.node.statedir import StateDir
 from qanat.node.wire import frames, served, write_frame
 
 TICK_S = 0.25
+LIGHTS = ("glass", "transmitters")  # who hears of attacks
 PAGE_INTERVAL_S = 1.0
 
 
@@ -51,9 +52,9 @@ class Hub:
         self.journal = Journal(StateDir(config.state).logs / "journal.jsonl")
         self.loop = Loop(config.network, self.journal, self._command)
         self.view = NetworkView(config.network, self.loop)
-        self.admin = Admin(self.view, self.journal, self._to_glass)
+        self.admin = Admin(self.view, self.journal, self._to_light)
         self._kmes: dict[SiteId, asyncio.StreamWriter] = {}
-        self._glass: asyncio.StreamWriter | None = None
+        self._lights: dict[str, asyncio.StreamWriter] = {}
         self._newer = asyncio.Condition()
         self._page: dict[str, Any] = {}
 
@@ -63,9 +64,10 @@ class Hub:
         if writer is not None:
             write_frame(writer, HUB.encode(Commanded(command)))
 
-    def _to_glass(self, message: AttackOn) -> None:
-        if self._glass is not None:
-            write_frame(self._glass, HUB.encode(message))
+    def _to_light(self, message: AttackOn) -> None:
+        """To the glass, and to the transmitters, whose meters an attack may move."""
+        for writer in self._lights.values():
+            write_frame(writer, HUB.encode(message))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One process's or one command's connection."""
@@ -84,8 +86,8 @@ class Hub:
 
     def _joined(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.journal.write("note", f"{hello.process} is up (process {hello.pid})")
-        if hello.process == "glass":
-            self._glass = writer
+        if hello.process in LIGHTS:
+            self._lights[hello.process] = writer
             for link in self.view.network.links:
                 self.admin.shine(link)
         for site in hello.sites:
@@ -95,8 +97,8 @@ class Hub:
 
     def _left(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.journal.write("note", f"{hello.process} has gone (process {hello.pid})")
-        if self._glass is writer:
-            self._glass = None
+        if self._lights.get(hello.process) is writer:
+            del self._lights[hello.process]
         for site in hello.sites:
             if self._kmes.get(site) is writer:
                 del self._kmes[site]

@@ -23,6 +23,11 @@ class KeyOutlet:
         self._writer: asyncio.StreamWriter | None = None
         self.given_up_count = 0
 
+    @property
+    def waiting_count(self) -> int:
+        """Key blocks that the KME has not confirmed."""
+        return len(self._waiting)
+
     def put(self, block: KeyBlock) -> None:
         self._waiting[block.block] = block
         while len(self._waiting) > WAITING_COUNT_MAX:

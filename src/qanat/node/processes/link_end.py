@@ -15,8 +15,9 @@ from qanat.core.report import BlockReport, LinkReport
 from qanat.core.topology import Link
 from qanat.crypto.randomness.delivered import KeyHealth
 from qanat.crypto.wegman_carter import AuthenticationPool
+from qanat.distill.events import Event, SessionFailed
 from qanat.distill.plan import SessionPlan
-from qanat.distill.session import Session, SessionFailed
+from qanat.distill.session import Session
 from qanat.node.entropy import SystemEntropy
 from qanat.node.messages import BlockEnded, Note, Reported
 from qanat.node.processes.auth_reserve import AuthReserve
@@ -50,7 +51,7 @@ class Frame(msgspec.Struct, tag="frame", frozen=True):
 CLASSICAL: Codec[Open | Opened | Frame] = Codec(Open | Opened | Frame)
 
 
-def session_plan(link: Link, epoch: int) -> SessionPlan:
+def session_plan(link: Link, epoch: int, *, is_simulated: bool) -> SessionPlan:
     """What both ends know of a link before they speak: datasheet and network file."""
     law = law_from_sheet(load_transmitter(link.transmitter))
     return SessionPlan(
@@ -62,30 +63,27 @@ def session_plan(link: Link, epoch: int) -> SessionPlan:
         pulses_per_block=round(link.clock_hz * link.pulse_block_ns / 1e9),
         pulse_block_ns=link.pulse_block_ns,
         block_sifted_bits=link.block_sifted_bits,
+        reconciliation=link.reconciliation,
         epsilon_sec=link.epsilon_sec,
         epsilon_cor=link.epsilon_cor,
-        is_simulated=True,
+        is_simulated=is_simulated,
     )
 
 
-class LinkEnd:
-    """One end. The host feeds it frames and time and is called back with frames to send."""
+class HostedEnd:
+    """One end's session and its time. The host feeds it frames and is called back with frames to send.
+
+    Subclasses say where events go.
+    """
+
+    is_simulated = True
 
     def __init__(
-        self,
-        *,
-        link: Link,
-        role: Role,
-        reserve: AuthReserve,
-        outlet: KeyOutlet,
-        hub: HubClient,
-        transmitter: TransmitterModule | None = None,
+        self, *, link: Link, role: Role, reserve: AuthReserve, transmitter: TransmitterModule | None = None
     ) -> None:
         self.link = link
         self._role = role
         self._reserve = reserve
-        self._outlet = outlet
-        self._hub = hub
         self._transmitter = transmitter
         self.session: Session | None = None
         self._key_health = KeyHealth()
@@ -102,7 +100,7 @@ class LinkEnd:
         self.epoch = epoch
         self.session = Session(
             role=self._role,
-            plan=session_plan(self.link, epoch),
+            plan=session_plan(self.link, epoch, is_simulated=self.is_simulated),
             pool=pool,
             entropy=SystemEntropy(),
             transmitter=self._transmitter,
@@ -136,7 +134,28 @@ class LinkEnd:
         for event in session.events():
             self._handle(event)
 
-    def _handle(self, event: LinkReport | KeyBlock | BlockReport | SessionFailed) -> None:
+    def _handle(self, event: Event) -> None:
+        raise NotImplementedError
+
+
+class LinkEnd(HostedEnd):
+    """One end in the processes of `qanat up`: keys go to the KME, reports to the hub."""
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        role: Role,
+        reserve: AuthReserve,
+        outlet: KeyOutlet,
+        hub: HubClient,
+        transmitter: TransmitterModule | None = None,
+    ) -> None:
+        super().__init__(link=link, role=role, reserve=reserve, transmitter=transmitter)
+        self._outlet = outlet
+        self._hub = hub
+
+    def _handle(self, event: Event) -> None:
         match event:
             case KeyBlock():
                 self._check(event)

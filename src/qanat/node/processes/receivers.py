@@ -40,6 +40,7 @@ def _block_from_message(message: Detections, base_ns: int) -> DetectionBlock:
         basis=np.frombuffer(message.basis, dtype=np.uint8),
         bit=np.frombuffer(message.bit, dtype=np.uint8),
         double_click_count=message.double_click_count,
+        health=message.health,
     )
 
 

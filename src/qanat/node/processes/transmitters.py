@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.records import Role
-from qanat.node.messages import Note
+from qanat.node.messages import AttackOn, HubMessage, Note
 from qanat.node.processes.auth_reserve import AuthReserve, ReserveExhausted, reserve_path
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
@@ -17,6 +17,7 @@ from qanat.node.processes.key_outlet import KeyOutlet
 from qanat.node.processes.link_end import CLASSICAL, Frame, LinkEnd, Open, Opened
 from qanat.node.statedir import StateDir
 from qanat.node.wire import frames, served, write_frame
+from qanat.physics.attack import attack_from_name
 from qanat.sim.module import SimulatedTransmitter
 
 TICK_S = 0.02
@@ -37,7 +38,19 @@ def outlets_of(config: ChildConfig, sites: set[SiteId]) -> dict[SiteId, KeyOutle
     return {site: KeyOutlet(config.sockets[kq1_socket(site)], site) for site in sorted(sites)}
 
 
-def _ends(config: ChildConfig, hub: HubClient, outlets: dict[SiteId, KeyOutlet]) -> dict[LinkId, LinkEnd]:
+def _modules(config: ChildConfig) -> dict[LinkId, SimulatedTransmitter]:
+    return {
+        link.id: SimulatedTransmitter(link=link, key=bytes.fromhex(config.glass_keys[link.id]))
+        for link in config.network.links.values()
+    }
+
+
+def _ends(
+    config: ChildConfig,
+    hub: HubClient,
+    outlets: dict[SiteId, KeyOutlet],
+    modules: dict[LinkId, SimulatedTransmitter],
+) -> dict[LinkId, LinkEnd]:
     state = StateDir(config.state)
     return {
         link.id: LinkEnd(
@@ -46,7 +59,7 @@ def _ends(config: ChildConfig, hub: HubClient, outlets: dict[SiteId, KeyOutlet])
             reserve=AuthReserve(reserve_path(state, link.transmitter_site, link.id)),
             outlet=outlets[link.transmitter_site],
             hub=hub,
-            transmitter=SimulatedTransmitter(link=link, key=bytes.fromhex(config.glass_keys[link.id])),
+            transmitter=modules[link.id],
         )
         for link in config.network.links.values()
     }
@@ -71,9 +84,15 @@ def _open(end: LinkEnd, message: Open, writer: asyncio.StreamWriter, hub: HubCli
 async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
     with contextlib.suppress(OSError):
         os.nice(5)
-    hub = HubClient(config.sockets[hub_socket()], process="transmitters")
+    modules = _modules(config)
+
+    def on_message(message: HubMessage) -> None:
+        if isinstance(message, AttackOn) and message.link in modules:
+            modules[message.link].set_attacks(tuple(attack_from_name(**entry) for entry in message.attacks))
+
+    hub = HubClient(config.sockets[hub_socket()], process="transmitters", on_message=on_message)
     outlets = outlets_of(config, {link.transmitter_site for link in config.network.links.values()})
-    ends = _ends(config, hub, outlets)
+    ends = _ends(config, hub, outlets, modules)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async for frame in frames(reader):

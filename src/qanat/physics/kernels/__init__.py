@@ -5,6 +5,7 @@ sampler, ``plain_recorder.py`` for the time tagger, ``plain_memory.py`` for memo
 itself the slow oracle.
 """
 
+from qanat.physics.kernels.counts import binomial, dealt, thinned
 from qanat.physics.kernels.dense import dense_clicks
 from qanat.physics.kernels.generators import next_word, normal, philox, settings_at, uniform
 from qanat.physics.kernels.memory import remembered
@@ -16,6 +17,8 @@ __all__ = [
     "OK",
     "OUT_FULL",
     "TRAPS_FULL",
+    "binomial",
+    "dealt",
     "dense_clicks",
     "merged_events",
     "next_word",
@@ -25,6 +28,7 @@ __all__ = [
     "settings_at",
     "sparse_causes",
     "sparse_clicks",
+    "thinned",
     "timed_events",
     "uniform",
 ]
