@@ -167,7 +167,7 @@ def test_check_answers_no_with_1(run, tmp_path: Path) -> None:  # type: ignore[n
 
 def test_version_and_help_of_every_command(run) -> None:  # type: ignore[no-untyped-def]
     assert run("--version").out.startswith("qanat 0.")
-    for words in (*LIVE_COMMANDS, ("up",), ("demo",), ("doctor",), ("check",), ("schema",), ("sim",)):
+    for words in (*LIVE_COMMANDS, ("up",), ("demo",), ("doctor",), ("check",), ("schema",), ("sim",), ("random",)):
         group = words[:2] if words[0] in ("link", "key", "attack", "fault") else words[:1]
         done = run(*group, "--help")
         assert done.code == 0

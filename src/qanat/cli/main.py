@@ -107,6 +107,17 @@ def check(file: Annotated[Path, typer.Argument(help="Network file.")], as_json: 
 
 
 @app.command()
+def random(
+    file: Annotated[Path, typer.Argument(help="File of raw bits, eight a byte; the first million bits are judged.")],
+    as_json: Json = False,
+) -> None:
+    """Look for crude faults in a file of random bits (NIST SP 800-22, SP 800-90B). Passing proves nothing."""
+    from qanat.cli.random import random as run
+
+    raise typer.Exit(run(file, as_json))
+
+
+@app.command()
 def schema(
     what: Annotated[str, typer.Argument(help="Which schema: network, link-report or block-report.")] = "network",
 ) -> None:

@@ -13,6 +13,7 @@ from qanat.core.ports import TransmitterModule
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.topology import Link
+from qanat.crypto.randomness.delivered import KeyHealth
 from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.distill.events import Event, SessionFailed
 from qanat.distill.plan import SessionPlan
@@ -85,6 +86,7 @@ class HostedEnd:
         self._reserve = reserve
         self._transmitter = transmitter
         self.session: Session | None = None
+        self._key_health = KeyHealth()
         self.epoch = 0
         self.send: Callable[[bytes], None] = lambda _frame: None
 
@@ -156,6 +158,7 @@ class LinkEnd(HostedEnd):
     def _handle(self, event: Event) -> None:
         match event:
             case KeyBlock():
+                self._check(event)
                 self._outlet.put(event)
             case LinkReport():
                 if self._role is Role.RECEIVER:  # both ends know the same counts; the hub needs them once
@@ -167,3 +170,10 @@ class LinkEnd(HostedEnd):
                 logging.warning("link %s, epoch %d: %s", self.link.id, self.epoch, event.reason)
                 self._hub.send(Note("note", f"link {self.link.id}: session ended: {event.reason}"))
                 self.end()
+
+    def _check(self, block: KeyBlock) -> None:
+        """Tell when a block looks broken. It is stored all the same: the proof decides, not statistics."""
+        finding = self._key_health.finding(block.bits)
+        if finding is not None:
+            logging.warning("link %s, block %s: the key looks broken: %s", self.link.id, block.block, finding)
+            self._hub.send(Note("note", f"link {self.link.id}: key block {block.block} looks broken: {finding}"))
