@@ -8,6 +8,7 @@ from typing import Any
 
 from qanat.cli.place import running_state
 from qanat.cli.show import as_json_text, bits, percent, rate, simulation_mark, stretch_sentence, table
+from qanat.cli.show_block import print_block
 from qanat.core.errors import EnvironmentProblem
 
 
@@ -106,6 +107,18 @@ def link_show(state: Path | None, name: str, as_json: bool) -> int:
     columns = ("key block", "sifted X", "QBER X", "leak", "phase error <=", "auth", "secret", "epsilon", "end")
     table("", columns, rows)
     return 0
+
+
+def link_block(state: Path | None, name: str, block: str, as_json: bool) -> int:
+    """The derivation of one key block's length; exit code 1 when it gave none."""
+    from qanat.node.admin_client import ask  # noqa: PLC0415
+
+    shown = ask(running_state(state), "link_block", link=name, block=block)
+    if as_json:
+        as_json_text(shown)
+    else:
+        print_block(shown)
+    return 0 if shown["aborted"] is None else 1
 
 
 def _open_alarms(snapshot: dict[str, Any]) -> list[dict[str, Any]]:

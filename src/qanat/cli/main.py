@@ -236,11 +236,21 @@ def link_list(as_json: Json = False, state: State = None) -> None:
 
 
 @link.command("show")
-def link_show(name: str, as_json: Json = False, state: State = None) -> None:
+def link_show(
+    name: str,
+    block: Annotated[
+        str | None,
+        typer.Option(help="Derive the length of one key block: its number, its id, or `last`.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
     """One link, and how its last key blocks came about."""
     from qanat.cli import live
 
-    raise typer.Exit(live.link_show(state, name, as_json))
+    if block is None:
+        raise typer.Exit(live.link_show(state, name, as_json))
+    raise typer.Exit(live.link_block(state, name, block, as_json))
 
 
 @key.command("get")

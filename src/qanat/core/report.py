@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from qanat.core.health import ReceiverHealth, TransmitterHealth
 from qanat.core.ids import BlockId, LinkId
+from qanat.core.ledger_term import LengthTerm
 
 Counts = tuple[tuple[int, int], ...]  # per intensity, brightest first: (X, Z)
 
@@ -104,6 +105,7 @@ class BlockReport:
         round_trips: Exchanges that reconciliation took; both messages of one may cross.
         method: How it was reconciled: cascade or ldpc; empty before that.
         frames, frames_failed: Frames verified one by one, and how many of them differed and were thrown away.
+        terms: Derivation of the length, term by term; empty where none was made.
         made_at_ns: Wall clock (or world clock) at which the report was made.
     """
 
@@ -129,4 +131,5 @@ class BlockReport:
     method: str = ""
     frames: int = 0
     frames_failed: int = 0
+    terms: tuple[LengthTerm, ...] = ()
     made_at_ns: int

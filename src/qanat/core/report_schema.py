@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 from qanat.core.health import Arrivals, ReceiverHealth, TransmitterHealth
+from qanat.core.ledger_term import LengthTerm
 from qanat.core.report import BlockReport, LinkReport
 
-_TYPES = (LinkReport, BlockReport, Arrivals, ReceiverHealth, TransmitterHealth)
+_TYPES = (LengthTerm, LinkReport, BlockReport, Arrivals, ReceiverHealth, TransmitterHealth)
 _ENTRY = re.compile(r"^    (\w+(?:, \w+)*): (.*)$")
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qanat.core.errors import LocalProtocolError, RemoteProtocolError
+from qanat.core.ledger_term import LengthTerm
 from qanat.core.ports import Entropy
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport
 from qanat.crypto.toeplitz_seed import SeedBook
 from qanat.crypto.verification import TAG_BITS
 from qanat.distill.authenticate import TagKeys, Transcript
-from qanat.distill.estimate import AbortReason, Estimate, estimate, sentence
+from qanat.distill.estimate import AbortReason, Estimate, discard_loss, estimate, sentence
 from qanat.distill.gather import GatheredBlock
 from qanat.distill.in_flight import held_bytes
 from qanat.distill.ledger import block_report, key_block
+from qanat.distill.length_terms import length_terms
 from qanat.distill.messages import KeyBlockMessage, Parities, Reconcile, Released, Tag, encoded
 from qanat.distill.methods import Method, rounds
 from qanat.distill.plan import SessionPlan
@@ -230,6 +232,12 @@ class KeyBlockEnd:
         new_key.token.wipe()
         self.wipe()
 
+    def _terms(self, *, is_made: bool) -> list[LengthTerm]:
+        if self._estimate is None:
+            return []
+        loss = discard_loss(self._estimate.proof, self._discarded_bits)
+        return length_terms(self.gathered, self._estimate, discard_loss=loss, is_made=is_made)
+
     def _report(self, now_ns: int, *, aborted: str | None, secret_bits: int = 0) -> BlockReport:
         reconciler = self._reconciler
         return block_report(
@@ -246,5 +254,6 @@ class KeyBlockEnd:
             method=self._method,
             frames=len(self._frames),
             frames_failed=self._frames_failed,
+            terms=self._terms(is_made=aborted is None),
             now_ns=now_ns,
         )

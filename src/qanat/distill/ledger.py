@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from qanat.core.ledger_term import LengthTerm
 from qanat.core.provenance import Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.report import BlockReport
@@ -45,6 +48,7 @@ def block_report(
     method: str,
     frames: int,
     frames_failed: int,
+    terms: Sequence[LengthTerm],
     now_ns: int,
 ) -> BlockReport:
     """The ledger of one key block, the same at both ends but for the clock.
@@ -80,5 +84,6 @@ def block_report(
         method=method,
         frames=frames,
         frames_failed=frames_failed,
+        terms=tuple(terms),
         made_at_ns=now_ns,
     )

@@ -20,9 +20,9 @@ WINDOW_BYTES = 512  # 4.4.2: 512 where samples are not binary
 
 
 class EntropyFailed(QanatError):
-    """The random source of this process failed its health test and gives nothing more. A sound source does so
-    less than once in the life of the universe: treat the machine or the QRNG as broken, restart the process on another
-    source, and destroy keys drawn since the last start if the fault may be older."""
+    """The random source of this process failed its health test and gives nothing more. Chance does that next to never
+    to a sound source: treat the machine or the QRNG as broken, restart the process on another source, and destroy keys
+    drawn since the last start if the fault may be older."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from qanat.core.errors import MisuseError
 from qanat.core.ids import LinkId, SaeId
 from qanat.node.messages import AdminReply, AdminRequest, AttackOn
 from qanat.node.processes.journal import Journal
-from qanat.node.processes.view import NetworkView, block_summary
+from qanat.node.processes.view import BLOCKS_LISTED, NetworkView, block_summary
 from qanat.physics.attack import attack_from_name, check_together
 
 
@@ -40,6 +42,7 @@ class Admin:
             "cut": self._cut,
             "mend": self._mend,
             "link_blocks": self._link_blocks,
+            "link_block": self._link_block,
             "sae": self._sae,
         }
 
@@ -100,8 +103,18 @@ class Admin:
         view = self._view.links[link_id]
         return {
             "link": self._view.link(self._view.network.links[link_id]),
-            "blocks": [block_summary(block) for block in reversed(view.blocks)],
+            "blocks": [block_summary(block) for block in islice(reversed(view.blocks), BLOCKS_LISTED)],
         }
+
+    def _link_block(self, link: str, block: str) -> dict[str, Any]:
+        """One key block's whole report: by its id, the number at the end of it, or "last"."""
+        link_id = LinkId(_known(link, self._view.network.links, "link"))
+        blocks = self._view.links[link_id].blocks
+        for report in reversed(blocks):
+            if block in {"last", report.block, report.block.rpartition("/")[2]}:
+                return asdict(report) | {"epsilon_total": sum(report.epsilon.values())}
+        known = f"known are {blocks[0].block} to {blocks[-1].block}" if blocks else "there is none yet"
+        raise UnknownName(f"no key block of link {link_id} is called {block!r}; {known}")
 
     def _sae(self, name: str) -> dict[str, Any]:
         sae = self._view.network.saes[SaeId(_known(name, self._view.network.saes, "SAE"))]

@@ -17,13 +17,16 @@ from qanat.node.processes.stretch import Stretch
 # Rates and QBER are averages over this much link time.
 AVERAGE_NS = 2 * NS_PER_S
 
+BLOCKS_KEPT = 1000  # key blocks per link whose derivation can be asked for: some 3 MB
+BLOCKS_LISTED = 50
+
 
 class LinkView:
     """Rolling statistics of one link."""
 
     def __init__(self) -> None:
         self.reports: deque[LinkReport] = deque()
-        self.blocks: deque[BlockReport] = deque(maxlen=50)
+        self.blocks: deque[BlockReport] = deque(maxlen=BLOCKS_KEPT)
         self.made_count = 0
         self.aborted_count = 0
         self.seen_ns = 0  # link time reported since the hub started
@@ -70,7 +73,9 @@ class LinkView:
 def block_summary(report: BlockReport | None) -> dict[str, Any] | None:
     if report is None:
         return None
-    return asdict(report) | {"epsilon_total": sum(report.epsilon.values())}
+    whole = asdict(report) | {"epsilon_total": sum(report.epsilon.values())}
+    del whole["terms"]  # asked for one block at a time
+    return whole
 
 
 class NetworkView:
