@@ -1,4 +1,4 @@
-"""Makes the recordings beside this file again, byte by byte: ``python examples/recorded-light/make.py [FOLDER]``.
+"""Makes the recordings beside this file again: ``python examples/recorded-light/make.py [FOLDER]``.
 
 They hold one simulated run of the link in ``link.toml``, sampled pulse by pulse (``physics.dense``): what the sender
 prepared in the slots that clicked, what the receiver saw, and its first four pulse blocks as raw time tags.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qanat.core.errors import LightEnded, QanatError
+from qanat.core.health import ReceiverHealth, TransmitterHealth
 from qanat.core.records import DetectionBlock
 from qanat.node.drivers.ports import LightContext, ReceiverDriver, TransmitterDriver
 
@@ -60,6 +61,8 @@ def check_transmitter(driver: TransmitterDriver, context: LightContext, announce
     demand(0 <= driver.p_x <= 1, "p_x is a probability")
     driver.begin(1)
     for block in announced:
+        health = driver.health_of(block.number)
+        demand(health is None or isinstance(health, TransmitterHealth), "health_of: a TransmitterHealth or None")
         for index in (block.index, block.index[:0], block.index[:1]):
             settings = driver.settings_at(block.number, index)
             for name in ("intensity", "basis", "bit"):
@@ -94,6 +97,7 @@ def _check_block(block: DetectionBlock, context: LightContext) -> None:
         demand(column.dtype == np.uint8 and column.shape == (count,), f"{name}: uint8, one per detection")
         demand(int(column.max(initial=0)) <= 1, f"{name} is 0 or 1")
     demand(0 <= block.double_click_count <= count, "double clicks are detections")
+    demand(block.health is None or isinstance(block.health, ReceiverHealth), "health: a ReceiverHealth or None")
 
 
 def _check_stays_ended(driver: ReceiverDriver) -> None:

@@ -70,6 +70,9 @@ class ModuleEnd(HostedEnd):
     def _handle(self, event: Event) -> None:
         match event:
             case KeyBlock():
+                finding = self._key_health.finding(event.bits)
+                if finding is not None:  # told, and handed on all the same: the proof decides, not statistics
+                    self._teller.note(f"key block {event.block} looks broken: {finding}")
                 digest = self._sink.put(event)
                 if digest is not None:
                     self._digests[event.block] = digest

@@ -129,6 +129,9 @@ class Host:
                 self._teller.note(f"caller {peer}: {_sentence(error)}")
             if isinstance(error, ReserveExhausted):
                 self._finish(Ending(_sentence(error), error.exit_code))
+        except Exception as error:
+            self._finish(_bug(error))
+            raise  # asyncio logs where it came from
         finally:
             self._meetings -= 1
             await close(writer)
@@ -280,8 +283,10 @@ class Host:
         done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             error = None if task.cancelled() else task.exception()
-            if error is not None:
-                self._finish(Ending(_sentence(error), getattr(error, "exit_code", 1)))
+            if isinstance(error, QanatError):
+                self._finish(Ending(_sentence(error), error.exit_code))
+            elif error is not None:
+                self._finish(_bug(error))
 
     # Leaving.
 
@@ -327,6 +332,10 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
         for task in waiting:
             task.cancel()
         _, waiting = await asyncio.wait(waiting, timeout=0.2)
+
+
+def _bug(error: BaseException) -> Ending:
+    return Ending(f"this end is stopped by an error of ours: {type(error).__name__}: {_sentence(error)}", 1)
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:
