@@ -257,7 +257,7 @@ def recorded_light() -> str:
     from qanat.node.recordings import columns, form, header
 
     text = (
-        "# Recorded light\n\nA `.qlight` file holds what one end of a QKD link saw or prepared, block by block of pulses.\n"
+        "# Recorded light\n\nA `.qlight` file holds what one end of a QKD link saw or prepared, block by block.\n"
         "`qanat record` makes such files from simulated light, `qanat module --light replay://FILE` and `timetags://FILE`\n"
         "read them. How to use them: [Run two ends on two machines](../howto/run-two-ends-on-two-machines.md).\n\n"
         "A file that is not as described is refused with the place, in bytes, of the first thing that is wrong.\n\n"
