@@ -31,6 +31,7 @@ def pages() -> dict[str, str]:
         "faults.md": faults,
         "metrics.md": metrics,
         "network-file.md": network_file,
+        "recorded-light.md": recorded_light,
         "reports.md": reports,
         "session-states.md": states,
     }
@@ -247,6 +248,28 @@ def _default(part: Any, name: str, value: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f'`"{default}"`' if isinstance(default, str) else f"`{default:g}`" if default < 1 else _number(default)
+
+
+# --- recorded light
+
+
+def recorded_light() -> str:
+    from qanat.node.recordings import columns, form, header
+
+    text = (
+        "# Recorded light\n\nA `.qlight` file holds what one end of a QKD link saw or prepared, block by block.\n"
+        "`qanat record` makes such files from simulated light, `qanat module --light replay://FILE` and `timetags://FILE`\n"
+        "read them. How to use them: [Run two ends on two machines](../howto/run-two-ends-on-two-machines.md).\n\n"
+        "A file that is not as described is refused with the place, in bytes, of the first thing that is wrong.\n\n"
+    )
+    text += "## The file\n\n```text\n" + _picture(form) + "\n```\n\n"
+    text += "All integers are little-endian. CRC-32 finds accidents, no forgery.\n\n"
+    text += "## Frames\n\n```text\n" + _picture(columns) + "\n```\n\n"
+    text += "Gaps are in the narrowest of 1, 2, 4 or 8 bytes; bits are packed most significant bit first.\n"
+    for kind in (header.Header, header.Prepared, header.Tags):
+        rows = [(f"`{name}`", meaning) for name, meaning in _attributes(kind).items()]
+        text += f"\n## {kind.__name__}\n\n" + table(("field", "meaning"), rows)
+    return text
 
 
 # --- reports

@@ -32,8 +32,8 @@ def test_the_terms_of_any_made_block_add_up_to_the_bit(size, errors, leak, disca
     n_z = tuple(max(1, n // 10) for n in n_x)
     counts = DecoyCounts(n_x=n_x, n_z=n_z, m_z=tuple(int(n * errors) for n in n_z))
     block = GatheredBlock(
-        number=0, first_number=0, last_number=1, start_ns=0, end_ns=1, n_pulses=1, counts=counts, said=[], size_bits=size,
-        x_bits=np.zeros(sum(n_x), dtype=np.uint8),
+        number=0, first_number=0, last_number=1, start_ns=0, end_ns=1, n_pulses=1, counts=counts, said=[],
+        size_bits=size, x_bits=np.zeros(sum(n_x), dtype=np.uint8),
     )  # fmt: skip
     gone = int(discarded * size)
     made = estimate(block, a_plan(), int(leak * size), tag_bits=320, discarded_bits=gone)

@@ -32,13 +32,13 @@ class Backend(StrEnum):
     """Who multiplies. All give the same bits."""
 
     SCIPY = "scipy"
-    PYFFTW = "pyfftw"  # faster; not ours to distribute: docs/decisions/0028
+    PYFFTW = "pyfftw"  # for comparison; slower here, and not ours to distribute: docs/decisions/0028
     INTEGER = "integer"  # a number-theoretic transform, some ten times slower
 
 
 class BackendMissing(EnvironmentProblem):
     """The FFT library asked for is not installed. Without it, take the backend `scipy`, which gives the same
-    bits; `python -m pip install pyfftw` brings the other one, under FFTW's GPL."""
+    bits and is no slower; `python -m pip install pyfftw` brings the other one, under FFTW's GPL."""
 
 
 def seed_bits(size_bits: int, out_bits: int) -> int:
