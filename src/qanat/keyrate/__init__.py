@@ -1,9 +1,36 @@
 """What a proof allows: counts and failure probabilities in, secret bits out.
 
-What it is for: one file per security proof, each a pure function of public counts. The secret length of
-every live key block is decided here and nowhere else.
-What it knows nothing about: links, sessions, detectors, files, time, chance. It takes counts as they
-were observed and never asks how they came about; ``channel_model`` predicts counts for studies and tests
-and is not used by the live path.
-Which file to read first: ``lim2014.py``, then ``decoy.py`` and ``sampling.py`` for its two bounds.
+What it is for: one file per security proof. The secret length of every live key block is decided here and nowhere
+else, from public counts; ``protocols/`` tells what a link of any protocol of the field could give, before it is built.
+What it knows nothing about: links, sessions, devices, files, time, chance. It takes counts as they were observed and
+never asks how they came about; channel models predict counts for studies and tests and are not used by the live path.
+Which file to read first: ``lim2014.py``, then ``decoy.py`` and ``sampling.py`` for its two bounds; for studies
+``protocols/decoy_bb84.py``.
+
+Example:
+    >>> from qanat.keyrate import decoy_bb84
+    >>> rate = decoy_bb84(distance_km=[0, 50, 100], decoys="infinite")
+    >>> rate.rate_per_pulse.shape
+    (3,)
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qanat.keyrate.protocols.bb84 import bb84
+    from qanat.keyrate.protocols.decoy_bb84 import decoy_bb84
+    from qanat.keyrate.protocols.plob import plob
+    from qanat.keyrate.protocols.six_state import six_state
+
+__all__ = ["bb84", "decoy_bb84", "plob", "six_state"]
+
+
+def __getattr__(name: str) -> Any:
+    """Protocols by name, imported when first asked for: the live path needs none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from qanat.keyrate.library import protocol_named  # noqa: PLC0415
+
+    return protocol_named(name.replace("_", "-"))

@@ -1,0 +1,100 @@
+"""Every name that a key-rate formula may ask for, once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qanat.keyrate.parameter import Parameter, Quantity, Value
+
+PROBABILITY = "probability"
+QUANTITIES: Final[dict[str, Quantity]] = {
+    # channel
+    "distance_km": Quantity(unit="km", text="length of fibre between the two ends"),
+    "attenuation_db_per_km": Quantity(unit="dB/km", text="of the fibre"),
+    "insertion_loss_db": Quantity(unit="dB", text="fixed loss besides the fibre: connectors, filters, receiver optics"),
+    "loss_db": Quantity(unit="dB", text="loss of the whole channel, in place of distance_km and attenuation"),
+    # detectors
+    "detector_efficiency": Quantity(unit=PROBABILITY, text="of each detector", high=1.0, is_low_open=True),
+    "p_dark": Quantity(unit=PROBABILITY + " per detector and gate", text="dark count", high=1.0, is_high_open=True),
+    "p_noise": Quantity(
+        unit=PROBABILITY + " per detector and gate",
+        text="counts of light from elsewhere: coexisting channels, sky",
+        high=1.0,
+        is_high_open=True,
+    ),
+    "p_afterpulse": Quantity(unit=PROBABILITY + " per click", text="of an afterpulse", high=1.0, is_high_open=True),
+    "misalignment": Quantity(unit=PROBABILITY, text="that a photon takes the wrong detector", high=0.5),
+    "clock_hz": Quantity(unit="Hz", text="pulses (rounds) per second, for rates per second", is_low_open=True),
+    # light
+    "mu": Quantity(unit="photons per pulse", text="mean photon number of the signal", is_low_open=True, high=10.0),
+    "nu": Quantity(unit="photons per pulse", text="mean photon number of the weak decoy", is_low_open=True, high=10.0),
+    "omega": Quantity(unit="photons per pulse", text="mean photon number of the weakest decoy; 0 is vacuum", high=10.0),
+    "decoys": Quantity(
+        unit="variant", text="how single photons are bounded", choices=("infinite", "vacuum_weak", "two", "one")
+    ),
+    # basis and sifting
+    "sifting": Quantity(
+        unit="factor",
+        text="share of the rounds that make key: 1/2 for equal bases, 1 for a biased choice",
+        is_low_open=True,
+        high=1.0,
+    ),
+    "p_basis": Quantity(
+        unit=PROBABILITY,
+        text="that an end chooses the key basis",
+        is_low_open=True,
+        high=1.0,
+        is_high_open=True,
+    ),
+    "p_mu": Quantity(
+        unit=PROBABILITY, text="that the signal intensity is sent", is_low_open=True, high=1.0, is_high_open=True
+    ),
+    "p_nu": Quantity(
+        unit=PROBABILITY, text="that the weak decoy is sent", is_low_open=True, high=1.0, is_high_open=True
+    ),
+    # processing and security
+    "f_ec": Quantity(
+        unit="factor", text="disclosed bits of error correction over the Shannon limit", low=1.0, high=10.0
+    ),
+    "qber": Quantity(unit=PROBABILITY, text="error rate of sifted bits", high=0.5),
+    "n_x": Quantity(unit="bits", text="sifted bits of one key block in the key basis", is_low_open=True),
+    "n_sent": Quantity(unit="pulses", text="pulses of one key block", is_low_open=True),
+    "epsilon_sec": Quantity(
+        unit=PROBABILITY, text="secrecy failure of a key block", is_low_open=True, high=1.0, is_high_open=True
+    ),
+    "epsilon_cor": Quantity(
+        unit=PROBABILITY, text="correctness failure of a key block", is_low_open=True, high=1.0, is_high_open=True
+    ),
+    # conventions
+    "dark_counts": Quantity(
+        unit="convention",
+        text="whether p_dark is of each detector, or of the whole receiver per pulse (Y0 of the decoy papers)",
+        choices=("per_detector", "per_pulse"),
+    ),
+    "devices": Quantity(
+        unit="convention",
+        text="absolute: the bound of the channel alone; relative: detectors' efficiency counts as channel loss",
+        choices=("absolute", "relative"),
+    ),
+}
+
+
+def parameter(
+    name: str,
+    default: Value = None,
+    source: str = "",
+    *,
+    is_optional: bool = False,
+    search: tuple[float, float] | None = None,
+    is_log_search: bool = False,
+) -> Parameter:
+    """A named quantity with this protocol's default."""
+    return Parameter(
+        name=name,
+        quantity=QUANTITIES[name],
+        default=default,
+        source=source,
+        is_optional=is_optional,
+        search=search,
+        is_log_search=is_log_search,
+    )
