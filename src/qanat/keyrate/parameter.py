@@ -115,7 +115,7 @@ def checked_values(protocol: str, parameters: tuple[Parameter, ...], given: Mapp
     """Every parameter with its value: what was given, else the default.
 
     Raises:
-        ParameterError: an unknown name, a value outside its range, one that is missing, or shapes that do not broadcast.
+        ParameterError: a name that is unknown, a value out of range, one that is missing, or shapes that do not fit.
     """
     known = {parameter.name: parameter for parameter in parameters}
     for name in given:

@@ -1,8 +1,8 @@
 """Decoy-state BB84, asymptotic: Ma, Qi, Zhao, Lo, Phys. Rev. A 72, 012326 (2005).
 
-R = q { -Q_mu f h(E_mu) + Q_1 [1 - h(e_1)] }, eq. (1), with Q_1 = Y_1 mu e^-mu. How Y_1 and e_1 are known is the variant:
-``infinite`` decoys know them exactly, ``two`` bounds them from decoys nu and omega (eqs. 18, 21, 25), ``vacuum_weak`` is
-the same with omega = 0 (eqs. 34, 37).
+R = q { -Q_mu f h(E_mu) + Q_1 [1 - h(e_1)] }, eq. (1), with Q_1 = Y_1 mu e^-mu. How Y_1 and e_1 are known is the
+variant: ``infinite`` decoys know them exactly, ``two`` bounds them from decoys nu and omega (eqs. 18, 21, 25),
+``vacuum_weak`` is the same with omega = 0 (eqs. 34, 37).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Six-state protocol with single photons: three bases pin the error down further. Bruss, PRL 81, 3018 (1998); Lo 2001."""
+"""Six-state protocol with single photons: three bases pin down what an error means.
+
+Bruss, Phys. Rev. Lett. 81, 3018 (1998); Lo, Quantum Inf. Comput. 1, 81 (2001).
+"""
 
 from __future__ import annotations
 
