@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qanat.keyrate.parameter import Array, Parameter, Value, checked_values
+from qanat.keyrate.parameter import Array, Parameter, ParameterError, Value, checked_values
 
 _EVERYWHERE = (
     "both ends choose at random and keep their choices in their rooms",
@@ -38,6 +39,15 @@ class Values:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """What must hold between parameters, besides each one's range; ``text`` is what people read when it does not."""
+
+    name: str
+    text: str
+    holds: Callable[[Values], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a formula returns.
 
@@ -47,6 +57,8 @@ class Found:
         terms: Every intermediate quantity, named as the source names it in words; arrays.
         epsilon: How the total failure probability is spent, by purpose; empty where the formula is asymptotic.
         assumptions: Beyond those of the protocol, from the variant that was chosen.
+        sifted: Sifted bits per pulse. An optimiser follows the secret share of them where there is no key: the rate
+            itself would lead it to sending no light.
     """
 
     rate: Array
@@ -54,6 +66,7 @@ class Found:
     terms: Mapping[str, Array]
     epsilon: Mapping[str, Array] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    sifted: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +128,7 @@ class Protocol:
         formula: Checked values to what was found.
         assumptions: Besides those that all protocols share.
         sources: Where the formula stands in print.
+        constraints: Between parameters.
         bound: What no rate of it may exceed: "plob", "single-repeater", or nothing.
     """
 
@@ -124,15 +138,19 @@ class Protocol:
     formula: Callable[[Values], Found]
     assumptions: tuple[str, ...]
     sources: tuple[str, ...]
+    constraints: tuple[Constraint, ...] = ()
     bound: str | None = "plob"
 
     def __call__(self, **given: Any) -> Rate:
         """The rate at these parameters.
 
         Raises:
-            ParameterError: a name that it does not have, or a value outside its range.
+            ParameterError: an unknown name, a value out of its range, or values that contradict each other.
         """
         values = checked_values(self.name, self.parameters, given)
+        for constraint in self.constraints:
+            if not np.all(constraint.holds(Values(values))):
+                raise ParameterError(f"{self.name}: {constraint.text}", name=constraint.name)
         with np.errstate(all="ignore"):  # what overflows or is undefined ends as "no key" below
             found = self.formula(Values(values))
         signed = np.where(np.isfinite(found.rate), found.rate, 0.0)

@@ -19,8 +19,8 @@ from qanat.keyrate.fibre import (
     ratio,
     transmittance,
 )
-from qanat.keyrate.parameter import Array, ParameterError
-from qanat.keyrate.protocol import Found, Protocol, Values
+from qanat.keyrate.parameter import Array
+from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
 
 
@@ -67,9 +67,7 @@ def formula(values: Values) -> Found:
     if variant == "infinite":
         y1, e1 = channel.single
     else:
-        omega = np.zeros_like(values["omega"]) if variant == "vacuum_weak" else values["omega"]
-        _check_order(mu, values["nu"], omega)
-        y0, y1, e1 = bounds(channel, mu, values["nu"], omega)
+        y0, y1, e1 = bounds(channel, mu, values["nu"], _omega(values))
     gain, q1 = channel.gain(mu), y1 * mu * np.exp(-mu)
     qber = np.minimum(ratio(channel.errors(mu), gain, 0.5), 0.5)
     correction = gain * values["f_ec"] * binary_entropy(qber)
@@ -86,18 +84,30 @@ def formula(values: Values) -> Found:
             "single_photon_secret": secret,
             "error_correction": correction,
         },
+        sifted=values["sifting"] * gain,
     )
 
 
-def _check_order(mu: Array, nu: Array, omega: Array) -> None:
-    """Eq. (12): the bounds hold for these only."""
-    if np.any(nu <= omega):
-        raise ParameterError("decoy-bb84: nu must be brighter than omega", name="nu")
-    if np.any(nu + omega >= mu):
-        raise ParameterError(
-            "decoy-bb84: nu + omega must be less than mu, or the bound on single photons fails", name="nu"
-        )
+def _has_decoys(values: Values) -> bool:
+    return values.choice("decoys") != "infinite"
 
+
+def _omega(values: Values) -> Array:
+    return values["omega"] * (values.choice("decoys") != "vacuum_weak")
+
+
+ORDER = (  # eq. (12): the bounds hold for these only
+    Constraint(
+        name="nu",
+        text="nu must be brighter than omega",
+        holds=lambda values: np.asarray((values["nu"] > _omega(values)) | (not _has_decoys(values))),
+    ),
+    Constraint(
+        name="mu",
+        text="nu + omega must be less than mu, or the bound on Y_1 does not hold",
+        holds=lambda values: np.asarray((values["nu"] + _omega(values) < values["mu"]) | (not _has_decoys(values))),
+    ),
+)
 
 decoy_bb84 = Protocol(
     name="decoy-bb84",
@@ -120,5 +130,6 @@ decoy_bb84 = Protocol(
     ),
     formula=formula,
     assumptions=("phase-randomised pulses: photon numbers follow Poisson's law", "asymptotic: no finite-size effects"),
+    constraints=ORDER,
     sources=("Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005)", "Lo, Ma, Chen, PRL 94, 230504 (2005)"),
 )
