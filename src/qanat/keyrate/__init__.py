@@ -20,11 +20,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qanat.keyrate.protocols.bb84 import bb84
+    from qanat.keyrate.protocols.cow import cow
+    from qanat.keyrate.protocols.cv_gaussian import cv_gaussian
+    from qanat.keyrate.protocols.cv_qpsk import cv_qpsk
     from qanat.keyrate.protocols.decoy_bb84 import decoy_bb84
+    from qanat.keyrate.protocols.di import di
+    from qanat.keyrate.protocols.dps import dps
+    from qanat.keyrate.protocols.hd_bb84 import hd_bb84
     from qanat.keyrate.protocols.plob import plob
     from qanat.keyrate.protocols.six_state import six_state
 
-__all__ = ["bb84", "decoy_bb84", "plob", "six_state"]
+__all__ = [
+    "bb84",
+    "cow",
+    "cv_gaussian",
+    "cv_qpsk",
+    "decoy_bb84",
+    "di",
+    "dps",
+    "hd_bb84",
+    "plob",
+    "six_state",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,12 @@ FILES: Final[dict[str, str]] = {
     "bb84": "bb84",
     "six-state": "six_state",
     "decoy-bb84": "decoy_bb84",
+    "cv-gaussian": "cv_gaussian",
+    "cv-qpsk": "cv_qpsk",
+    "hd-bb84": "hd_bb84",
+    "dps": "dps",
+    "cow": "cow",
+    "di": "di",
     "plob": "plob",
 }
 

@@ -65,6 +65,59 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "epsilon_cor": Quantity(
         unit=PROBABILITY, text="correctness failure of a key block", is_low_open=True, high=1.0, is_high_open=True
     ),
+    # continuous variables
+    "v_a": Quantity(
+        unit="shot-noise units", text="variance of Alice's Gaussian modulation", is_low_open=True, high=1e4
+    ),
+    "xi": Quantity(unit="shot-noise units", text="excess noise at the channel's input", high=100.0),
+    "v_el": Quantity(unit="shot-noise units", text="electronic noise of Bob's detector", high=100.0),
+    "beta": Quantity(
+        unit="factor",
+        text="reconciled share of the mutual information, the verification tag counted as disclosed",
+        is_low_open=True,
+        high=1.0,
+    ),
+    "alpha": Quantity(
+        unit="square root of photons", text="amplitude of the coherent states sent", is_low_open=True, high=10.0
+    ),
+    "detection": Quantity(
+        unit="variant", text="one quadrature of each pulse, or both", choices=("homodyne", "heterodyne")
+    ),
+    "receiver": Quantity(
+        unit="convention",
+        text="whether Bob's own loss and electronic noise are out of the eavesdropper's hands",
+        choices=("trusted", "untrusted"),
+    ),
+    "p_estimate": Quantity(
+        unit=PROBABILITY,
+        text="that a pulse is disclosed to estimate the channel, and makes no key",
+        is_low_open=True,
+        high=1.0,
+        is_high_open=True,
+    ),
+    "estimate": Quantity(
+        unit="convention",
+        text="published: the least transmittance within the estimate; worst: the one that tells an eavesdropper most",
+        choices=("published", "worst"),
+    ),
+    "modulation": Quantity(
+        unit="variant",
+        text="constellation: four phases, or a square grid with binomial weights",
+        choices=("qpsk", "qam16", "qam64"),
+    ),
+    # qudits, entangled pairs, distributed phase reference
+    "dimension": Quantity(unit="count", text="of the states of one basis", low=2.0, high=1024.0),
+    "bases": Quantity(
+        unit="variant", text="mutually unbiased bases in use: two, or all dimension + 1", choices=("two", "all")
+    ),
+    "chsh": Quantity(unit="value", text="of the CHSH expression, as observed", high=float(2 * 2**0.5)),
+    "visibility": Quantity(unit="ratio", text="of the entangled pairs' correlations", high=1.0),
+    "p_decoy": Quantity(
+        unit=PROBABILITY, text="that a signal is a decoy with both pulses lit", high=1.0, is_high_open=True
+    ),
+    "data_share": Quantity(
+        unit="share", text="of the light that goes to the data detector", is_low_open=True, high=1.0
+    ),
     # conventions
     "dark_counts": Quantity(
         unit="convention",
