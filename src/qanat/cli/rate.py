@@ -113,8 +113,8 @@ def numbers(text: str, name: str) -> float | list[float]:
     try:
         if ":" in text:
             first, last, step = (float(part) for part in text.split(":"))
-            count = math.floor((last - first) / step + 1e-9) + 1
-            if not (step > 0 and 1 <= count <= POINTS_MAX):
+            count = math.floor((last - first) / step + 1e-9) + 1 if step > 0 else 0
+            if not 1 <= count <= POINTS_MAX:
                 raise MisuseError(f"{name} {text}: the step must be above 0 and give 1 to {POINTS_MAX} values")
             return [first + which * step for which in range(count)]
         values = [float(part) for part in text.split(",")]
