@@ -1,7 +1,7 @@
 """Two Gaussian modes, one of which was measured: how much an eavesdropper who holds all the rest knows of the outcome.
 
 Shot-noise units; a vacuum has variance 1. The formulas are those of Fossier et al., J. Phys. B 42, 114014 (2009),
-eqs. (4) to (12), written so that nothing cancels: a symplectic eigenvalue is kept as its excess over 1, because a pure
+written so that nothing cancels: a symplectic eigenvalue is kept as its excess over 1, because a pure
 mode has an entropy of exactly 0 and the entropy is steepest there. How each line follows: docs/decisions/0052.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qanat.keyrate.fibre import LN2
 from qanat.keyrate.parameter import Array
@@ -70,7 +69,7 @@ class Line:
         return self.lost + self.excess * (self.v_a + 1)
 
     def information(self, noise: Array, quadratures: int) -> Array:
-        """I_AB in bits per pulse: 1/2 log2(1 + signal over noise) of each quadrature, eqs. (5) and (6)."""
+        """I_AB in bits per pulse: 1/2 log2(1 + signal over noise) of each quadrature."""
         ratio = self.transmittance * self.v_a / (1 + self.excess + noise)
         found: Array = quadratures / 2 * np.log1p(ratio) / LN2
         return found
@@ -120,15 +119,48 @@ class Link:
         j = self.quadratures
         return (j - self.efficiency + j * self.v_el) / self.efficiency
 
-    def at_confidence(self, m: Array, z: Array, sign: int) -> tuple[Line, NDArray[np.bool_]]:
-        """The line at the upper limit of sigma^2 and a limit of t (below: sign -1), and whether t stays positive.
+    def limits(self, m: Array, z: Array) -> tuple[Array, Array, Array]:
+        """What m disclosed pulses tell within z standard deviations: least and greatest t, greatest excess noise.
 
         Each quadrature sees T eta / quadratures of the signal; Delta t = z sqrt(sigma^2 / (m V_A)).
         """
-        v_a, j = self.line.v_a, self.quadratures
+        j = self.quadratures
         t = np.sqrt(self.line.transmittance * self.efficiency / j)
         sigma2 = 1 + self.v_el + self.line.excess * self.efficiency / j
-        t_limit = t + sign * z * np.sqrt(sigma2 / (m * v_a))
+        width = z * np.sqrt(sigma2 / (m * self.line.v_a))
         excess = j * (sigma2 * (1 + z * np.sqrt(2 / m)) - 1 - self.v_el) / self.efficiency
-        transmittance = np.minimum(j * np.maximum(t_limit, 0.0) ** 2 / self.efficiency, 1.0)
-        return Line(v_a, transmittance, excess), t_limit > 0
+        return t - width, t + width, excess
+
+    def line_at(self, t: Array, excess: Array) -> Line:
+        """The line of this t and excess noise; a channel does not amplify, and t below 0 counts as 0."""
+        transmittance = self.quadratures * np.maximum(t, 0.0) ** 2 / self.efficiency
+        return Line(self.line.v_a, np.minimum(transmittance, 1.0), excess)
+
+    def holevo(self, t: Array, excess: Array) -> Array:
+        """chi_BE at this t and excess noise."""
+        return self.line_at(t, excess).holevo(self.noise, self.quadratures)[0]
+
+    def holevo_worst(self, least: Array, most: Array, excess: Array) -> Array:
+        """The greatest chi_BE for t between these: at five points, or between them by the parabolas through three."""
+        known = [self.holevo(least + share * (most - least), excess) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+        tops = [_top(*known[first : first + 3]) for first in range(3)]
+        found: Array = np.maximum.reduce([*known, *tops])
+        return found
+
+
+def _top(left: Array, middle: Array, right: Array) -> Array:
+    """Of the parabola through three evenly spaced points, within them."""
+    slope, bend = (right - left) / 2, (right + left) / 2 - middle
+    is_inside = (bend < 0) & (np.abs(slope) < -2 * bend)
+    return np.where(is_inside, middle - slope**2 / (4 * np.where(is_inside, bend, -1.0)), middle)
+
+
+def beyond_rounding(rate: Array, size: Array) -> Array:
+    """The rate where it is more than rounding could make of nothing; elsewhere below zero: no key.
+
+    Args:
+        size: Of the numbers whose difference it is. They carry errors of some 2^-53 each, times the slope of the
+            entropy next to a pure state, which is below 60: 1e-14 covers both.
+    """
+    guard = 1e-14 * size
+    return np.where(rate > guard, rate, np.minimum(rate, -guard))

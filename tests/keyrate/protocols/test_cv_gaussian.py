@@ -87,7 +87,7 @@ def test_fifty_digits(detection, receiver):
     rate = signed(detection=detection, receiver=receiver, **given)
     for index in range(60):
         one = {name: float(value[index]) for name, value in given.items()}
-        assert rate[index] == pytest.approx(precisely(detection, receiver, **one), rel=1e-9, abs=2e-14), one
+        assert rate[index] == pytest.approx(precisely(detection, receiver, **one), rel=1e-9, abs=1e-13), one
 
 
 @pytest.mark.parametrize(("detection", "receiver"), WAYS)
@@ -158,8 +158,8 @@ def test_the_worst_estimate_is_never_better_than_the_published_one_and_worse_on_
 
 @pytest.mark.parametrize(("detection", "quadratures"), [("homodyne", 1), ("heterodyne", 2)])
 def test_the_worst_estimate_is_the_worst_of_a_dense_search(detection, quadratures):
-    given = channels(seed=8, count=1500)
-    n_sent = 10 ** np.random.default_rng(8).uniform(6, 12, 1500)
+    given = channels(seed=8, count=3000)
+    n_sent = 10 ** np.random.default_rng(8).uniform(6, 12, 3000)
     rate = cv_gaussian(detection=detection, receiver="trusted", n_sent=n_sent, estimate="worst", **given)
     terms, eta = rate.terms, given["detector_efficiency"]
     noise = (quadratures - eta + quadratures * given["v_el"]) / eta
@@ -169,7 +169,7 @@ def test_the_worst_estimate_is_the_worst_of_a_dense_search(detection, quadrature
     missed = lines.holevo(noise, quadratures)[0].max(axis=0) - terms["holevo_worst"]
     has_key = rate.rate_per_pulse > 0
     assert has_key.sum() > 100
-    assert (missed[has_key] <= 1e-4 * rate.rate_per_pulse[has_key]).all()
+    assert missed[has_key].max() < 1e-6
 
 
 def test_epsilon_is_spent_to_the_last_bit():

@@ -133,7 +133,7 @@ def test_fifty_digits():
     rate = cv_qpsk(**given).terms["signed_rate_per_pulse"]
     for index in range(12):
         one = {name: float(value[index]) for name, value in given.items()}
-        assert rate[index] == pytest.approx(precisely(**one), rel=1e-9, abs=2e-14), one
+        assert rate[index] == pytest.approx(precisely(**one), rel=1e-9, abs=1e-13), one
 
 
 def test_information_of_many_levels_agrees_with_that_of_two_and_nears_its_limits():
@@ -183,6 +183,12 @@ def test_no_rate_above_the_repeaterless_bound():
     rate = cv_qpsk(**given).rate_per_pulse
     assert (rate > 0).any()
     assert (rate < plob(distance_km=given["distance_km"]).rate_per_pulse).all()
+
+
+@pytest.mark.parametrize("protocol", [cv_qpsk, cv_gaussian])
+def test_rounding_makes_no_key_on_endless_links(protocol):
+    endless = protocol(distance_km=np.linspace(400.0, 3500.0, 5000), xi=1e-3)
+    assert (endless.rate_per_pulse == 0).all()
 
 
 def test_noise_of_the_detector_counts_as_noise_of_the_channel():

@@ -25,6 +25,7 @@ RANGES = {  # where links live; what is not here stays at its default
 LOGARITHMIC = {"p_dark", "n_x", "n_sent"}
 WORSE = ("distance_km", "p_dark", "p_noise", "misalignment", "f_ec", "xi")  # more of it never gives more key
 TOLERANCE = 1e-9
+WITHOUT_PROOF = {"cow"}  # its rate is 0 everywhere, and says why
 
 
 def drawn(protocol: Protocol, seed: int) -> dict[str, np.ndarray]:
@@ -85,7 +86,7 @@ def test_more_loss_noise_or_misalignment_never_gives_more_key(file: str, name: s
     more = np.minimum(before * 1.3 + {"distance_km": 1.0, "xi": 1e-3}.get(name, 1e-7), parameter.quantity.high)
     better, worse = (protocol(**{**values, name: each}).rate_per_pulse for each in (before, more))
     assert (worse <= better * (1 + TOLERANCE) + 1e-15).all()
-    assert (better > 0).any()
+    assert (better > 0).any() or file in WITHOUT_PROOF
 
 
 def test_every_bad_number_is_refused_by_name_and_range(protocol: Protocol) -> None:

@@ -1,7 +1,7 @@
 """Continuous variables with Gaussian modulation (GG02), reverse reconciliation, collective attacks.
 
-Asymptotic: K = beta I_AB - chi_BE, Lodewyck et al., Phys. Rev. A 76, 042305 (2007), eq. (8), and Fossier et al.,
-J. Phys. B 42, 114014 (2009), eqs. (4) to (12), with homodyne or heterodyne detection. Alice's modulation of variance
+Asymptotic: K = beta I_AB - chi_BE, Lodewyck et al., Phys. Rev. A 76, 042305 (2007), and Fossier et al., J.
+Phys. B 42, 114014 (2009), with homodyne or heterodyne detection. Alice's modulation of variance
 V_A passes a channel of transmittance T with excess noise xi at its input, then a detector of efficiency eta with
 electronic noise v_el. A *trusted* receiver keeps eta and v_el out of the eavesdropper's hands: chi_hom = (1 - eta +
 v_el) / eta, chi_het = (2 - eta + 2 v_el) / eta. An *untrusted* one gives them to her: T eta takes the place of T, and
@@ -10,8 +10,9 @@ v_el (twice, if both quadratures are measured) is noise of the channel.
 Finite (``n_sent`` given): K = (n/N) [beta I_AB - S - Delta(n)], Leverrier, Grosshans, Grangier, Phys. Rev. A 81, 062343
 (2010), with N - n pulses disclosed to estimate the channel, S the Holevo term at the confidence limits of t = sqrt(T
 eta) and sigma^2 = 1 + v_el + T eta xi, and Delta(n) = (2 d + 3) sqrt(log2(2 / eps) / n) + (2 / n) log2(1 / eps_PA), d
-= 2 symbols per measured quadrature. The paper takes the least t within the estimate. On long links an eavesdropper
-gains from the greatest; ``estimate=worst`` takes whichever tells her most, and both are among the terms.
+= 2 symbols per pulse with homodyne and 4 with heterodyne detection. The paper takes the least t within the estimate.
+On long links an eavesdropper gains from the greatest; ``estimate=worst`` takes whichever tells her most, and both are
+among the terms.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from qanat.keyrate.fibre import channel_parameters, channel_transmittance
-from qanat.keyrate.gaussian import Line, Link
+from qanat.keyrate.gaussian import Line, Link, beyond_rounding
 from qanat.keyrate.parameter import Array
 from qanat.keyrate.protocol import Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
@@ -53,7 +54,7 @@ def formula(values: Values) -> Found:
     if "n_sent" in values:
         return _finite(values, found, information, terms)
     return Found(
-        rate=information - known,
+        rate=beyond_rounding(information - known, 1 + known),
         qber=np.zeros_like(known),
         terms=terms,
         assumptions=("asymptotic: no finite-size effects", *_trust(values)),
@@ -66,26 +67,24 @@ def _finite(values: Values, link: Link, information: Array, terms: dict[str, Arr
     n_sent, p = values["n_sent"], values["p_estimate"]
     n = n_sent * (1 - p)
     z = _quantile(epsilon["parameter_estimation"] / 2)
-    (least, is_above), (most, _) = (link.at_confidence(n_sent * p, z, sign) for sign in (-1, 1))
-    middle = Line(least.v_a, link.line.transmittance, least.excess)
-    published, at_middle, at_most = (line.holevo(link.noise, link.quadratures)[0] for line in (least, middle, most))
-    worst = _greatest(published, at_middle, at_most)
+    least, most, excess = link.limits(n_sent * p, z)
+    published, worst = link.holevo(least, excess), link.holevo_worst(least, most, excess)
     symbols = 2**link.quadratures
     delta = (2 * symbols + 3) * np.sqrt(np.log2(2 / epsilon["smoothing"]) / n)
     delta = delta - 2 / n * np.log2(epsilon["privacy_amplification"])
     known = worst if values.choice("estimate") == "worst" else published
-    of_use = np.where(is_above, information, 0.0)  # nothing is known of a channel whose t may be 0
+    of_use = np.where(least > 0, information, 0.0)  # nothing is known of a channel whose t may be 0
     terms |= {
         "key_pulses": n,
         "z_estimate": z,
-        "transmittance_least": least.transmittance,
-        "excess_noise_most": least.excess,
+        "transmittance_least": link.line_at(least, excess).transmittance,
+        "excess_noise_most": excess,
         "holevo_least_transmittance": published,
         "holevo_worst": worst,
         "delta": delta,
     }
     return Found(
-        rate=(1 - p) * (of_use - known - delta),
+        rate=(1 - p) * beyond_rounding(of_use - known - delta, 1 + known),
         qber=np.zeros_like(known),
         terms=terms,
         epsilon=epsilon,
@@ -106,15 +105,6 @@ _ESTIMATE = {
     ),
     "worst": (),
 }
-
-
-def _greatest(left: Array, middle: Array, right: Array) -> Array:
-    """Of what passes these three evenly spaced points: theirs, or that of the parabola between them."""
-    slope, bend = (right - left) / 2, (right + left) / 2 - middle
-    is_inside = (bend < 0) & (np.abs(slope) < -2 * bend)
-    top = middle - slope**2 / (4 * np.where(is_inside, bend, -1.0))
-    ends = np.maximum(np.maximum(left, right), middle)
-    return np.where(is_inside, np.maximum(top, ends), ends)
 
 
 def _epsilon(values: Values) -> dict[str, Array]:
@@ -145,15 +135,15 @@ cv_gaussian = Protocol(
     title="continuous variables, Gaussian modulation (GG02)",
     parameters=(
         *channel_parameters(),
-        parameter("detection", "homodyne", "Lodewyck et al. 2007"),
-        parameter("receiver", "untrusted", "the cautious one; Lodewyck et al. 2007 trust theirs"),
+        parameter("detection", "homodyne", "the protocol of Grosshans and Grangier"),
+        parameter("receiver", "untrusted", "the cautious one"),
         parameter("v_a", 4.0, "near the best at metropolitan lengths", search=(0.05, 200.0), is_log_search=True),
-        parameter("xi", 0.01, "Lodewyck et al. 2007 measured 0.005"),
-        parameter("detector_efficiency", 0.6, "Lodewyck et al. 2007: 0.606"),
+        parameter("xi", 0.01, "a good laboratory link"),
+        parameter("detector_efficiency", 0.6, "balanced receiver with its optics, typical"),
         parameter("v_el", 0.01, "20 dB below shot noise"),
         parameter("beta", 0.95, "multi-edge LDPC codes"),
         parameter("n_sent", None, "asymptotic", is_optional=True),
-        parameter("p_estimate", 0.5, "Leverrier et al. 2010, section V", search=(1e-6, 0.95), is_log_search=True),
+        parameter("p_estimate", 0.5, "half of them", search=(1e-6, 0.95), is_log_search=True),
         parameter("epsilon_sec", 3e-10, "1e-10 for each of three parts, Leverrier et al. 2010"),
         parameter("estimate", "published", "Leverrier et al. 2010"),
         parameter("clock_hz", 1e8, "a coherent receiver of 100 MHz"),

@@ -16,7 +16,7 @@ import numpy as np
 
 from qanat.keyrate.constellation import SIDES, Moments, four_phases, information, square_grid
 from qanat.keyrate.fibre import channel_parameters, transmittance
-from qanat.keyrate.gaussian import mode_entropy, symplectic_excess
+from qanat.keyrate.gaussian import beyond_rounding, mode_entropy, symplectic_excess
 from qanat.keyrate.parameter import Array
 from qanat.keyrate.protocol import Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
@@ -32,7 +32,7 @@ def formula(values: Values) -> Found:
     known, correlation = holevo(moments, alpha**2, t, excess)
     useful = values["beta"] * shared
     return Found(
-        rate=useful - known,
+        rate=beyond_rounding(useful - known, 1 + 2 * alpha**2),
         qber=np.zeros_like(known),
         terms={
             "transmittance": t,
@@ -66,10 +66,10 @@ cv_qpsk = Protocol(
         *channel_parameters(),
         parameter("modulation", "qpsk", "the simplest transmitter"),
         parameter("alpha", 0.5, "near the best at metropolitan lengths", search=(0.05, 3.0), is_log_search=True),
-        parameter("xi", 0.005, "Lodewyck et al. 2007"),
+        parameter("xi", 0.005, "a good laboratory link"),
         parameter("detector_efficiency", 1.0, "ideal, as in the paper"),
         parameter("v_el", 0.0, "ideal, as in the paper"),
-        parameter("beta", 0.95, "Denys et al. 2021, section 6"),
+        parameter("beta", 0.95, "multi-edge LDPC codes"),
         parameter("clock_hz", 1e8, "a coherent receiver of 100 MHz"),
     ),
     formula=formula,
