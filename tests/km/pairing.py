@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from qanat.core.alarms import Action, Command
 from qanat.core.ids import FibreId, LinkId, SaeId, SiteId, block_id
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
 from qanat.core.topology import Demand, Fibre, Link, Network, Policy, Sae, Site
@@ -101,7 +101,13 @@ def a_block(link: str, number: int, *, size_bytes: int = 2048, start_ns: int | N
         start_ns=start_ns,
         end_ns=start_ns + S - 1,
         bits=SecretBits(hashlib.shake_256(name.encode()).digest(size_bytes)),
-        provenance=Provenance(origin=Origin.QKD, links=(LinkId(link),), epsilon_total=1e-10, simulated=simulated),
+        provenance=Provenance(
+            origin=Origin.QKD,
+            links=(LinkId(link),),
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=1e-10,
+            simulated=simulated,
+        ),
     )
 
 
