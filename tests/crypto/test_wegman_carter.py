@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from qanat.core.errors import AuthenticationFailed, LocalProtocolError, SecretExhausted
 from qanat.core.provenance import Authentication
 from qanat.core.secret import SecretBits
-from qanat.crypto.wegman_carter import AuthenticationPool, BatchAuthenticator, forgery_bound
+from qanat.crypto import wegman_carter
+from qanat.crypto.wegman_carter import AuthenticationPool, BatchAuthenticator, BatchTooLong, forgery_bound
 
 # RFC 8439, 2.5.2.
 RFC_KEY = bytes.fromhex("85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b")
@@ -133,3 +134,33 @@ def test_the_forgery_bound_is_bernsteins():
     assert forgery_bound(17) == 16 * 2.0**-106
     with pytest.raises(ValueError):
         forgery_bound(-1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1000)), max_size=8), st.lists(st.integers(0, 20)))
+def test_the_epsilon_of_what_comes_next_is_that_of_all_it_came_from(put, sizes):
+    """Against a list with one entry per byte."""
+    pool = AuthenticationPool(SecretBits(b"start"), authentication=Authentication.PRE_SHARED)
+    origin = [0] * 5
+    for number, (size, millionths) in enumerate(put, 1):
+        pool.put(SecretBits(bytes(size)), epsilon=millionths * 1e-6)
+        origin += [number] * size
+    for size in sizes:
+        parts = {number for number in origin[:size] if number}
+        expected = sum(put[number - 1][1] * 1e-6 for number in parts)
+        assert pool.epsilon_of_next(size) == pytest.approx(expected)
+        if size <= len(origin):
+            pool.take(size)
+            del origin[:size]
+
+
+def test_a_key_that_has_vouched_for_too_much_is_spent(monkeypatch):
+    monkeypatch.setattr(wegman_carter, "BATCH_BYTES_MAX", 100)
+    key = SecretBits(bytes(range(1, 33)))
+    batch = BatchAuthenticator(key)
+    batch.update(bytes(60))
+    batch.update(bytes(40))
+    with pytest.raises(BatchTooLong):
+        batch.update(b"x")
+    assert key == SecretBits(bytes(32))
+    with pytest.raises(LocalProtocolError):
+        batch.tag()

@@ -150,7 +150,7 @@ class Pair:
         self.plan = plan or a_plan()
         self.light = light_of(self.plan, seed, **light)
         common = {"plan": self.plan, "entropy": entropy or SystemEntropy(), **(options or {})}
-        secret = secret or hashlib.sha256(b"%d" % seed).digest() * 32
+        secret = secret or hashlib.shake_256(b"%d" % seed).digest(1024)
         self.pools = pools or [
             AuthenticationPool(SecretBits(each), authentication=Authentication.PRE_SHARED)
             for each in (secret, peer_secret or secret)
