@@ -32,7 +32,7 @@ from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.distill.authenticate import PAIR_BYTES
 
 NONCE_BYTES = 32
-FRAME_BYTES_MAX = 8192  # an answer has 6268
+FRAME_BYTES_MAX = 8192  # an answer has 6269
 ALGORITHMS = (signature.ALGORITHM, key_exchange.ALGORITHM)
 _LABEL = b"qanat signed start 1"
 _CONTEXTS = {Role.TRANSMITTER: _LABEL + b" transmitter", Role.RECEIVER: _LABEL + b" receiver"}
