@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qanat.cli.show import as_json_text, table
 from qanat.core.errors import EnvironmentProblem, MisuseError
 
 if TYPE_CHECKING:
+    from qanat.crypto.randomness.judgement import Judgement
     from qanat.crypto.randomness.sp800_22.suite import Verdict
-    from qanat.crypto.randomness.sp800_90b.suite import Estimate
 
-ALPHA = 0.01  # SP 800-22, 1.1.5
 SIZE_BYTES_MIN = 128  # below 1024 bits hardly a test applies
 SIZE_BYTES_MAX = 125_000  # a million bits: all tests apply, and take seconds
 CAVEAT = (
@@ -25,28 +24,25 @@ CAVEAT = (
 
 
 def random(path: Path, as_json: bool) -> int:
-    """Prints both groups of tests; 1 when a p-value is below ALPHA over the number of p-values (Bonferroni)."""
-    data = _read(path)
+    """Prints both groups of tests; 1 when a test failed."""
+    data, file_size_bytes = _read(path)
     import numpy as np
 
-    from qanat.crypto.randomness.sp800_22.suite import TESTS, verdicts
-    from qanat.crypto.randomness.sp800_90b.suite import ESTIMATORS, estimates
+    from qanat.crypto.randomness.judgement import STEPS_COUNT, judgement
 
-    bits = np.unpackbits(np.frombuffer(data, np.uint8))
-    progress = _progress(len(TESTS) + len(ESTIMATORS))
-    tested, estimated = verdicts(bits, progress), estimates(bits, progress)
+    progress = _progress(STEPS_COUNT)
+    found = judgement(np.unpackbits(np.frombuffer(data, np.uint8)), progress)
     progress("")
-    count = sum(one.p_value is not None for one in tested)
-    failed = [one.name for one in tested if one.p_value is not None and one.p_value < ALPHA / count]
     if as_json:
-        _show_json(data, tested, estimated, failed)
+        as_json_text(_plain(data, found))
     else:
-        _show(path, data, tested, estimated, failed)
-    return 1 if failed else 0
+        print(f"{path}: {8 * len(data)} of {8 * file_size_bytes} bits judged\n")
+        _show(data, found)
+    return 1 if found.failed else 0
 
 
-def _read(path: Path) -> bytes:
-    """The first SIZE_BYTES_MAX bytes, of a file of any size.
+def _read(path: Path) -> tuple[bytes, int]:
+    """The first SIZE_BYTES_MAX bytes, of a file of any size, and that size.
 
     Raises:
         EnvironmentProblem: there is no such file, or it cannot be read.
@@ -58,12 +54,12 @@ def _read(path: Path) -> bytes:
         raise EnvironmentProblem(f"{path} is not a regular file; copy some of its bytes into one")
     try:
         with path.open("rb") as file:
-            data = file.read(SIZE_BYTES_MAX)
+            data, size_bytes = file.read(SIZE_BYTES_MAX), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise EnvironmentProblem(f"{path}: {error.strerror}") from error
     if len(data) < SIZE_BYTES_MIN:
         raise MisuseError(f"{path} has {len(data)} bytes; the tests need {SIZE_BYTES_MIN}, better {SIZE_BYTES_MAX}")
-    return data
+    return data, size_bytes
 
 
 def _format_hint(data: bytes) -> str:
@@ -91,64 +87,69 @@ def _progress(count: int) -> Callable[[str], None]:
     return show
 
 
-def _show_json(data: bytes, tested: list[Verdict], estimated: list[Estimate], failed: list[str]) -> None:
-    count = sum(one.p_value is not None for one in tested)
-    as_json_text(
-        {
-            "size_bits": 8 * len(data),
-            "alpha": ALPHA,
-            "p_values_count": count,
-            "false_alarms_expected": ALPHA * count,
-            "tests": [{"name": one.name, "p_value": one.p_value, "note": one.note} for one in tested],
-            "estimates": [
-                {"name": one.name, "min_entropy_bits": one.min_entropy_bits, "note": one.note} for one in estimated
-            ],
-            "min_entropy_bits": _least(estimated).min_entropy_bits,
-            "failed": failed,
-            "hint": _format_hint(data),
-            "caveat": CAVEAT,
-        }
-    )
+def _plain(data: bytes, found: Judgement) -> dict[str, Any]:
+    from qanat.crypto.randomness.judgement import ALPHA
+
+    return {
+        "size_bits": 8 * len(data),
+        "alpha": ALPHA,
+        "p_values_count": len(found.p_values),
+        "false_alarms_expected": ALPHA * len(found.p_values),
+        "tests": [{"name": one.name, "p_value": one.p_value, "note": one.note} for one in found.tested],
+        "estimates": [
+            {"name": one.name, "min_entropy_bits": one.min_entropy_bits, "note": one.note} for one in found.estimated
+        ],
+        "min_entropy_bits": found.least.min_entropy_bits,
+        "failed": found.failed,
+        "hint": _format_hint(data),
+        "caveat": CAVEAT,
+    }
 
 
-def _least(estimated: list[Estimate]) -> Estimate:
-    """Most common value answers whatever the length, so that there is always one."""
-    return min(estimated, key=lambda one: math.inf if one.min_entropy_bits is None else one.min_entropy_bits)
-
-
-def _show(path: Path, data: bytes, tested: list[Verdict], estimated: list[Estimate], failed: list[str]) -> None:
-    count = sum(one.p_value is not None for one in tested)
-    print(f"{path}: {8 * len(data)} of {8 * path.stat().st_size} bits judged\n")
-    print("Statistical tests (NIST SP 800-22). p-value: how often sound bits look at least as odd")
-    by_test: dict[str, list[Verdict]] = {}
-    for one in tested:
-        by_test.setdefault(one.test, []).append(one)
-    rows = [_test_row(name, verdicts, ALPHA / count) for name, verdicts in by_test.items()]
-    table("", ("test", "p-values", "lowest", "of", ""), rows)
-    print("\nEstimates (NIST SP 800-90B, 6.3): the most that a source of these bits may claim, by ten ways of guessing")
-    guesses = [
-        (one.name, one.note if one.min_entropy_bits is None else f"{one.min_entropy_bits:.4f}") for one in estimated
-    ]
-    table("", ("way of guessing", "min-entropy per bit"), guesses)
-    least = _least(estimated)
-    print(f"\nOf {count} p-values, {ALPHA * count:.2g} lie below {ALPHA} by chance alone when the bits are sound.")
-    print(f"Failed means below {ALPHA} / {count} = {ALPHA / count:.1e}: sound bits do so about once in 100 files.")
-    print(f"The least estimate counts: {least.min_entropy_bits:.4f} ({least.name}). It decides nothing here. Estimates")
-    print("lean low on purpose: a million sound bits score about 0.85, short files much less.")
-    print(f"\nResult: {'FAILED: ' + _few(failed) if failed else 'no fault found'}.")
+def _show(data: bytes, found: Judgement) -> None:
+    _show_tests(found)
+    _show_estimates(found)
+    print(f"\nResult: {'FAILED: ' + _few(found.failed) if found.failed else 'no fault found'}.")
     for sentence in (_format_hint(data), CAVEAT):
         if sentence:
             print(sentence)
 
 
-def _test_row(name: str, verdicts: list[Verdict], limit: float) -> tuple[str, ...]:
+def _show_tests(found: Judgement) -> None:
+    from qanat.crypto.randomness.judgement import ALPHA
+
+    print("Statistical tests (NIST SP 800-22). p-value: how often sound bits look at least as odd")
+    by_test: dict[str, list[Verdict]] = {}
+    for one in found.tested:
+        by_test.setdefault(one.test, []).append(one)
+    rows = [_test_row(name, verdicts, found.p_value_min, ALPHA) for name, verdicts in by_test.items()]
+    table("", ("test", "p-values", "lowest", "which", ""), rows)
+    count, limit = len(found.p_values), found.p_value_min
+    print(f"Of {count} p-values, {ALPHA * count:.2g} lie below {ALPHA} by chance alone when the bits are sound.")
+    print(f"Failed means below {ALPHA} / {count} = {limit:.1e}: sound bits do so about once in 100 files.\n")
+
+
+def _show_estimates(found: Judgement) -> None:
+    print("Estimates (NIST SP 800-90B, 6.3): the most that a source of these bits may claim, by ten ways of guessing")
+    rows = [
+        (one.name, one.note if one.min_entropy_bits is None else f"{one.min_entropy_bits:.4f}")
+        for one in found.estimated
+    ]
+    table("", ("way of guessing", "min-entropy per bit"), rows)
+    print(
+        f"The least counts: {found.least.min_entropy_bits:.4f} ({found.least.name}). It decides nothing here: estimates"
+    )
+    print("lean low on purpose. A million sound bits score about 0.85, short files much less.")
+
+
+def _test_row(name: str, verdicts: list[Verdict], limit: float, alpha: float) -> tuple[str, ...]:
     """One line for all p-values of a test: how many, the lowest, which that is, and what it means."""
     values = [(one.p_value, one.variant) for one in verdicts if one.p_value is not None]
     if not values:
         return name, "", "", "", verdicts[0].note
     lowest, variant = min(values)
     shown = "below 1e-6" if lowest < 1e-6 else f"{lowest:.6f}"
-    mark = "FAILED" if lowest < limit else "low, as chance allows" if lowest < ALPHA else ""
+    mark = "FAILED" if lowest < limit else "low, as chance allows" if lowest < alpha else ""
     return name, str(len(values)), shown, variant, mark
 
 

@@ -5,5 +5,5 @@ of a physical source (``sp800_90b``), and to look at a file of bits offline (``s
 What it is not: evidence of security. A counter under AES passes every test here, and whoever holds the AES key knows
 all of its bits. Secrecy of keys comes from the proof in ``keyrate``, never from statistics of the key.
 What it knows nothing about: links, hosts, files.
-Which file to read first: ``health.py``; of the two offline suites, their ``suite.py``.
+Which file to read first: ``health.py``; of the offline part ``judgement.py``, then each suite's ``suite.py``.
 """
