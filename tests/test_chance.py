@@ -28,7 +28,6 @@ SYSTEM_CHANCE = {
     "node/module/secretfile.py": "simulation keys",
     "node/processes/auth_reserve.py": "pre-shared secrets",
     "node/processes/glass.py": "the seed of simulated light",
-    "node/store/sqlite.py": "data keys",
     "node/supervisor.py": "simulation keys",
     "sae/seal.py": "salt",
 }

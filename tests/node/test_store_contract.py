@@ -12,6 +12,7 @@ from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
 from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.km.store import GrantRecord, PieceRecord, PieceState, Snapshot, Source, Store
+from qanat.node.entropy import SystemEntropy
 from qanat.node.store.sqlite import SqliteStore
 from qanat.sim.store import CrashingStore
 
@@ -30,7 +31,7 @@ def store_and_reopen(request, tmp_path: Path):
     def opened_again(old: Store | None = None) -> Store:
         if old is not None:
             old.close()
-        opened.append(SqliteStore(tmp_path / "store.db", kek=KEK))
+        opened.append(SqliteStore(tmp_path / "store.db", kek=KEK, entropy=SystemEntropy()))
         return opened[-1]
 
     yield opened_again(), opened_again

@@ -110,10 +110,11 @@ def check(file: Annotated[Path, typer.Argument(help="Network file.")], as_json: 
 
 @app.command()
 def random(
-    file: Annotated[Path, typer.Argument(help="File of raw bits, eight a byte; the first million bits are judged.")],
+    file: Annotated[Path, typer.Argument(help="File of raw bits, eight a byte; the first million are judged.")],
     as_json: Json = False,
 ) -> None:
-    """Look for crude faults in a file of random bits (NIST SP 800-22, SP 800-90B). Passing proves nothing."""
+    """Look for crude faults in a file of random bits: the tests of NIST SP 800-22, exit code 1 when one fails, and the
+    min-entropy estimators of SP 800-90B. Passing proves nothing."""
     from qanat.cli.random import random as run
 
     raise typer.Exit(run(file, as_json))

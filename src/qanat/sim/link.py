@@ -29,8 +29,8 @@ from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
 from qanat.physics.attack import Attack
 from qanat.physics.datasheet import load_transmitter
+from qanat.sim.counted import StatisticalGlass, WindowCounts
 from qanat.sim.entropy import SimulatedEntropy
-from qanat.sim.module import StatisticalGlass, WindowCounts
 
 # What Cascade discloses over the Shannon limit, on the safe side: `bench/cascade.py` measures a mean of 1.05 to
 # 1.08 at 1e6 bits and 1 to 3 %.
@@ -210,6 +210,8 @@ def _link_report(window: WindowCounts, now_ns: int) -> LinkReport:
         sifted_counts=window.sifted_counts,
         error_counts_z=window.error_counts_z,
         made_at_ns=now_ns,
+        receiver=window.receiver,
+        transmitter=window.transmitter,
     )
 
 
