@@ -21,10 +21,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qanat.keyrate.protocols.bb84 import bb84
     from qanat.keyrate.protocols.decoy_bb84 import decoy_bb84
+    from qanat.keyrate.protocols.mdi import mdi
+    from qanat.keyrate.protocols.mode_pairing import mode_pairing
     from qanat.keyrate.protocols.plob import plob
     from qanat.keyrate.protocols.six_state import six_state
+    from qanat.keyrate.protocols.tf_cal import tf_cal
+    from qanat.keyrate.protocols.tf_original import tf_original
+    from qanat.keyrate.protocols.tf_pm import tf_pm
+    from qanat.keyrate.protocols.tf_sns import tf_sns
 
-__all__ = ["bb84", "decoy_bb84", "plob", "six_state"]
+__all__ = [
+    "bb84",
+    "decoy_bb84",
+    "mdi",
+    "mode_pairing",
+    "plob",
+    "six_state",
+    "tf_cal",
+    "tf_original",
+    "tf_pm",
+    "tf_sns",
+]
 
 
 def __getattr__(name: str) -> Any:

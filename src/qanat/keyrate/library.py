@@ -13,6 +13,12 @@ FILES: Final[dict[str, str]] = {
     "bb84": "bb84",
     "six-state": "six_state",
     "decoy-bb84": "decoy_bb84",
+    "mdi": "mdi",
+    "tf-original": "tf_original",
+    "tf-cal": "tf_cal",
+    "tf-sns": "tf_sns",
+    "tf-pm": "tf_pm",
+    "mode-pairing": "mode_pairing",
     "plob": "plob",
 }
 
