@@ -23,7 +23,11 @@ def phase_h(x):
 
 
 def i0(x):
-    return sum((x * x / 4) ** k / factorial(k) ** 2 for k in range(80))
+    return sum(power(x * x / 4, k) / factorial(k) ** 2 for k in range(80))
+
+
+def power(x, count):
+    return x**count if count else ONE  # decimals know no 0**0
 
 
 def sin(x):
@@ -32,7 +36,7 @@ def sin(x):
 
 def arm(p):
     loss_db = d(p.get("distance_km", 0)) * d(0.2)
-    return d(p["detector_efficiency"]) * TWO.__class__(10) ** (-loss_db / 20)
+    return d(p["detector_efficiency"]) * Decimal(10) ** (-loss_db / 20)
 
 
 def mdi_gains(eta, pd, ed, a, b):
@@ -91,9 +95,9 @@ def cal_yield(eta, pd, m, n):
     empty = Decimal(0)
     for a in range(m + 1):
         for b in range(n + 1):
-            share = comb(m, a) * comb(n, b) * eta ** (a + b) * (1 - eta) ** (m + n - a - b)
+            share = comb(m, a) * comb(n, b) * power(eta, a + b) * power(1 - eta, m + n - a - b)
             empty += share * comb(a + b, a) / TWO ** (a + b)
-    return (1 - pd) * empty - (1 - pd) ** 2 * (1 - eta) ** (m + n)
+    return (1 - pd) * empty - (1 - pd) ** 2 * power(1 - eta, m + n)
 
 
 def tf_cal(p):
