@@ -10,6 +10,7 @@ from qanat.keyrate.parameter import Array, Parameter
 from qanat.keyrate.protocol import Values
 from qanat.keyrate.quantities import parameter
 
+USUAL = "usual in comparisons of this protocol; not checked against the paper's own list"
 ASYMPTOTIC = "asymptotic: no finite-size effects"
 IN_THE_MIDDLE = "the relay stands half way and may be hostile; both arms lose the same"
 RANDOM_PHASES = "phase-randomised pulses: photon numbers follow Poisson's law, and the ends' phases stay in their rooms"

@@ -7,11 +7,13 @@ pairs of single photons. Gains and error rates of this channel are those of Ma a
 
 How Y_11 and e_11 are known is the variant. ``infinite`` decoys know them exactly. ``two`` bounds them from the gains
 of mu, nu and omega, mu > nu > omega >= 0, as Xu, Curty, Qi, Lo, New J. Phys. 15, 113007 (2013) do; ``vacuum_weak`` is
-the same with omega = 0. With F(a, b) = Q_ab e^(a + b) = sum_nm a^n b^m Y_nm / (n! m!), the combination M(a) = F(a, a)
-+ F(omega, omega) - F(a, omega) - F(omega, a) = sum_nm (a^n - omega^n)(a^m - omega^m) Y_nm / (n! m!) holds no vacuum,
-and (mu^2 - omega^2)(mu - omega) M(nu) - (nu^2 - omega^2)(nu - omega) M(mu) no Y_12 and Y_21 either. All that is left
-above Y_11 enters it with a negative sign, so that it bounds Y_11 from below; the same M of the errors bounds e_11 Y_11
-from above.
+the same with omega = 0. With F(a, b) = Q_ab e^(a + b) = sum_nm a^n b^m Y_nm / (n! m!), the combination
+
+    M(a) = F(a, a) + F(omega, omega) - F(a, omega) - F(omega, a) = sum_nm (a^n - omega^n)(a^m - omega^m) Y_nm / (n! m!)
+
+holds no vacuum, and (mu^2 - omega^2)(mu - omega) M(nu) - (nu^2 - omega^2)(nu - omega) M(mu) neither Y_12 nor Y_21.
+What is left besides Y_11 enters it with a negative sign, so that it bounds Y_11 from below; the same M of the errors
+bounds e_11 Y_11 from above.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from qanat.keyrate.relay import (
     ASYMPTOTIC,
     IN_THE_MIDDLE,
     RANDOM_PHASES,
+    USUAL,
     arm_transmittance,
     clicks,
     detector_noise,
@@ -38,7 +41,6 @@ from qanat.keyrate.relay import (
 
 Gains = Callable[[Array, Array], tuple[Array, Array]]
 ROUNDING = 32 * float(np.finfo(np.float64).eps)  # of a gain, relative; generous
-MA_RAZAVI = "Ma, Razavi 2012, simulation parameters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ mdi = Protocol(
     name="mdi",
     title="measurement-device-independent QKD with decoys",
     parameters=(
-        *relay_parameters(detector_efficiency=0.145, p_dark=3.01e-6, misalignment=0.015, f_ec=1.16, source=MA_RAZAVI),
+        *relay_parameters(detector_efficiency=0.145, p_dark=3.01e-6, misalignment=0.015, f_ec=1.16, source=USUAL),
         parameter("sifting", 1.0, "the key basis is chosen nearly always"),
         parameter("decoys", "vacuum_weak", "the variant in use"),
         parameter("mu", 0.5, "near the best with few decoys", search=(0.01, 1.5)),

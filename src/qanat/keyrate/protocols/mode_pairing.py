@@ -90,7 +90,7 @@ mode_pairing = Protocol(
     parameters=(
         *relay_parameters(detector_efficiency=0.2, p_dark=1e-8, misalignment=0.04, f_ec=1.1, source=BENCHMARK),
         parameter("pair_errors", "with_noise", "ours; benchmarks use fixed"),
-        parameter("pairing_rounds_max", 2000.0, "Zeng et al. 2022: 1 GHz would be 2 us"),
+        parameter("pairing_rounds_max", 2000.0, "2 us at 1 GHz: lasers without a common reference"),
         parameter("p_send", 0.5, "the benchmark model", search=(0.02, 0.8)),
         parameter("mu", 0.45, "near the best; of each end", search=(0.01, 1.5)),
         parameter("clock_hz", 1e9, "a fast source"),

@@ -10,9 +10,9 @@ each end and W = 1 - 2 misalignment:
   sqrt(n!): the phase error follows from the yields Y_mn of photon numbers m and n, which decoys measure.
 
 How the Y_mn are known is the variant. ``infinite`` decoys know them exactly up to 11 photons; what is brighter counts
-as Y_mn = 1, which can only lower the rate; up to a^2 = 0.5 this changes it by less than 1e-9. In closed form, for this
-channel: P(none at the other detector) = sum_j C(m, j) C(n, j) (1 - eta / 2)^(m + n - 2 j) (eta / 2)^(2 j), a permanent
-of the beam splitter's matrix, and Y_mn = (1 - p_d) [P(none at the other) - (1 - p_d)(1 - eta)^(m + n)].
+as Y_mn = 1, which can only lower the rate; near the best a^2 this changes it by less than 1e-9. In closed form, for
+this channel: P(none at the other detector) = sum_j C(m, j) C(n, j) (1 - eta / 2)^(m + n - 2 j) (eta / 2)^(2 j), a
+permanent of the beam splitter's matrix, and Y_mn = (1 - p_d) [P(none at the other) - (1 - p_d)(1 - eta)^(m + n)].
 
 ``two`` has test rounds of three intensities, mu_test > nu > omega, and bounds Y_mn for up to two photons of each end
 (ours; docs/decisions/0051). F(a, b) = e^(a + b) G(a, b) = sum_mn a^m b^n Y_mn / (m! n!), G being the measured gains; a
@@ -36,6 +36,7 @@ from qanat.keyrate.relay import (
     ASYMPTOTIC,
     IN_THE_MIDDLE,
     PHASE_LOCKED,
+    USUAL,
     arm_transmittance,
     clicks,
     detector_noise,
@@ -47,7 +48,6 @@ CUT_DECOYS = 3  # the same where three test intensities bound them
 ROUNDING = 32 * float(np.finfo(np.float64).eps)  # of a gain, relative; generous
 TAIL = 200  # amplitudes above it are below 1e-100 for a^2 <= 10
 Yields = dict[tuple[int, int], Array]
-CURTY = "as figures of Curty, Azuma, Lo 2019"
 
 
 def yields(eta: Array, p_dark: Array) -> Yields:
@@ -193,9 +193,9 @@ tf_cal = Protocol(
     name="tf-cal",
     title="twin-field QKD of Curty, Azuma and Lo",
     parameters=(
-        *relay_parameters(detector_efficiency=1.0, p_dark=1e-8, misalignment=0.02, f_ec=1.16, source=CURTY),
+        *relay_parameters(detector_efficiency=1.0, p_dark=1e-8, misalignment=0.02, f_ec=1.16, source=USUAL),
         parameter("sifting", 1.0, "key rounds are chosen nearly always"),
-        parameter("decoys", "infinite", "as figures of Curty, Azuma, Lo 2019"),
+        parameter("decoys", "infinite", "yields known; finite decoys by choice"),
         parameter("mu", 0.0366, "near the best; a^2, of each end", search=(1e-3, 0.5), is_log_search=True),
         parameter("mu_test", 0.1, "ours: bright enough to count, dim enough to bound well"),
         parameter("nu", 0.02, "ours, likewise"),

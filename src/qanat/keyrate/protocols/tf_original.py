@@ -23,13 +23,12 @@ from qanat.keyrate.relay import (
     ASYMPTOTIC,
     IN_THE_MIDDLE,
     PHASE_LOCKED,
+    USUAL,
     arm_transmittance,
     clicks,
     intensity_of_both,
     relay_parameters,
 )
-
-LUCAMARINI = "as figures of Lucamarini et al. 2018"
 
 
 def slice_error(slices: Array) -> Array:
@@ -76,12 +75,12 @@ tf_original = Protocol(
     name="tf-original",
     title="twin-field QKD as first published (no full security proof)",
     parameters=(
-        *relay_parameters(detector_efficiency=0.3, p_dark=1e-8, misalignment=0.03, f_ec=1.15, source=LUCAMARINI),
+        *relay_parameters(detector_efficiency=0.3, p_dark=1e-8, misalignment=0.03, f_ec=1.15, source=USUAL),
         parameter("sifting", 1.0, "the key basis is chosen nearly always"),
         parameter("duty_factor", 1.0, "no time spent on phase references"),
-        parameter("slices", 16.0, "Lucamarini et al. 2018"),
+        parameter("slices", 16.0, USUAL),
         parameter("mu", 0.45, "near the best", search=(0.01, 1.5)),
-        parameter("mu_of", "both_ends", "Lucamarini et al. 2018"),
+        parameter("mu_of", "both_ends", "as the paper counts"),
         parameter("clock_hz", 1e9, "a fast source"),
     ),
     formula=formula,

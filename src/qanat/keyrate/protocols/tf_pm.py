@@ -24,6 +24,7 @@ from qanat.keyrate.relay import (
     IN_THE_MIDDLE,
     PHASE_LOCKED,
     RANDOM_PHASES,
+    USUAL,
     arm_transmittance,
     clicks,
     detector_noise,
@@ -31,7 +32,6 @@ from qanat.keyrate.relay import (
     relay_parameters,
 )
 
-MA_ZENG_ZHOU = "Ma, Zeng, Zhou 2018"
 ODD = (1, 3, 5)
 
 
@@ -73,12 +73,12 @@ tf_pm = Protocol(
     name="tf-pm",
     title="phase-matching QKD",
     parameters=(
-        *relay_parameters(detector_efficiency=0.145, p_dark=8e-8, misalignment=0.015, f_ec=1.15, source=MA_ZENG_ZHOU),
+        *relay_parameters(detector_efficiency=0.145, p_dark=8e-8, misalignment=0.015, f_ec=1.15, source=USUAL),
         parameter("sifting", 1.0, "signal rounds are chosen nearly always"),
         parameter("duty_factor", 1.0, "no time spent on phase references"),
-        parameter("slices", 16.0, "Ma, Zeng, Zhou 2018"),
+        parameter("slices", 16.0, USUAL),
         parameter("mu", 0.15, "near the best", search=(1e-3, 1.5), is_log_search=True),
-        parameter("mu_of", "both_ends", "Ma, Zeng, Zhou 2018"),
+        parameter("mu_of", "both_ends", "as the paper counts"),
         parameter("clock_hz", 1e9, "a fast source"),
     ),
     formula=formula,

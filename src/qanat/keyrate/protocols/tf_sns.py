@@ -2,8 +2,11 @@
 
 In a key window each end sends a phase-randomised pulse of intensity mu with probability p = p_send, or nothing;
 whether it sent is its bit. A window counts where exactly one detector of the relay clicks. Right bits come from
-windows where one end sent; single photons of those, which no photon-number splitting reaches, make the key: R = 2 p (1
-- p) mu e^-mu s_1 [1 - h(e_1)] - f S h(E). With eta of one arm and p_d of one detector, clicks per window are
+windows where one end sent; single photons of those, which no photon-number splitting reaches, make the key:
+
+    R = 2 p (1 - p) mu e^-mu s_1 [1 - h(e_1)] - f S h(E).
+
+With eta of one arm and p_d of one detector, clicks per window are
 
 - one sent: 2 (1 - p_d) e^(-eta mu / 2) [1 - (1 - p_d) e^(-eta mu / 2)];
 - both sent: 2 (1 - p_d) e^(-eta mu) [I0(eta mu) - (1 - p_d) e^(-eta mu)], averaged over their phases: an error;
@@ -35,14 +38,13 @@ from qanat.keyrate.relay import (
     IN_THE_MIDDLE,
     PHASE_LOCKED,
     RANDOM_PHASES,
+    USUAL,
     arm_transmittance,
     detector_noise,
     relay_parameters,
     single_photon_clicks,
     window_clicks,
 )
-
-WANG = "as figures of Wang, Yu, Hu 2018"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ tf_sns = Protocol(
     name="tf-sns",
     title="sending-or-not-sending twin-field QKD",
     parameters=(
-        *relay_parameters(detector_efficiency=0.8, p_dark=1e-11, misalignment=0.03, f_ec=1.1, source=WANG),
+        *relay_parameters(detector_efficiency=0.8, p_dark=1e-11, misalignment=0.03, f_ec=1.1, source=USUAL),
         parameter("sifting", 1.0, "key windows are chosen nearly always"),
         parameter("pairing", "none", "the protocol as first published"),
         parameter("mu", 0.45, "near the best; of each end", search=(0.01, 1.5)),
