@@ -12,6 +12,7 @@ from qanat.keyrate.quantities import parameter
 
 USUAL = "usual in comparisons of this protocol; not checked against the paper's own list"
 ASYMPTOTIC = "asymptotic: no finite-size effects"
+INFINITE_DECOYS = ("infinitely many decoys: yields and errors of photon numbers are known",)
 IN_THE_MIDDLE = "the relay stands half way and may be hostile; both arms lose the same"
 RANDOM_PHASES = "phase-randomised pulses: photon numbers follow Poisson's law, and the ends' phases stay in their rooms"
 PHASE_LOCKED = "the ends' lasers share a phase reference; what is left of their drift is in the misalignment"

@@ -14,9 +14,9 @@ from qanat.keyrate import mdi, mode_pairing, plob, tf_cal, tf_original, tf_pm, t
 from qanat.keyrate.bessel import i0_less_1, i0_second_difference
 from qanat.keyrate.library import protocol_named
 from qanat.keyrate.parameter import ParameterError
+from qanat.keyrate.photon_pairs import gain_of_test_light, yield_bounds, yields
 from qanat.keyrate.protocols.mdi import BellChannel, single_pair_bounds
 from qanat.keyrate.protocols.mode_pairing import pairing_rate
-from qanat.keyrate.protocols.tf_cal import gain_of_test_light, yield_bounds, yields
 from qanat.keyrate.protocols.tf_sns import paired
 from qanat.keyrate.relay import window_clicks
 from qanat.keyrate.search import optimised
@@ -442,3 +442,10 @@ def test_impossible_parameters_are_named(protocol, given, named):
 
 def test_original_twin_field_says_that_it_is_not_proven():
     assert any("NOT PROVEN" in each for each in tf_original().assumptions)
+
+
+def test_infinitely_many_decoys_are_an_assumption_where_they_are_one():
+    for protocol in (mdi, tf_cal):
+        exact, few = (protocol(decoys=decoys).assumptions for decoys in ("infinite", "two"))
+        assert any("infinitely many" in each for each in exact)
+        assert not any("infinitely many" in each for each in few)

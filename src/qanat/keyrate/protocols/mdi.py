@@ -31,6 +31,7 @@ from qanat.keyrate.quantities import parameter
 from qanat.keyrate.relay import (
     ASYMPTOTIC,
     IN_THE_MIDDLE,
+    INFINITE_DECOYS,
     RANDOM_PHASES,
     USUAL,
     arm_transmittance,
@@ -131,6 +132,7 @@ def formula(values: Values) -> Found:
             "single_pair_secret": secret,
             "error_correction": correction,
         },
+        assumptions=INFINITE_DECOYS if _is_exact(values) else (),
         sifted=values["sifting"] * gain,
     )
 
