@@ -280,7 +280,8 @@ def test_phase_errors_of_an_odd_parity_pair_are_those_of_both_bits():
         for a, b, c, f in np.ndindex(2, 2, 2, 2):
             kept[a, b, c, f] = two[a, b, 1 - a, 1 - b, c, f, 1 - c, 1 - f]
         kept = kept.reshape(4, 4) / np.trace(kept.reshape(4, 4))
-        assert minus @ kept @ minus == pytest.approx(2 * e * (1 - e), abs=1e-12)
+        bits = paired(*map(np.asarray, (0.02, 0.006, 0.004, 0.012, e)))
+        assert minus @ kept @ minus == pytest.approx(float(bits.phase_error), abs=1e-12)
 
 
 def test_pairing_counts_as_bits_paired_one_by_one():
