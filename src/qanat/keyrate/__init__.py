@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     from qanat.keyrate.protocols.di import di
     from qanat.keyrate.protocols.dps import dps
     from qanat.keyrate.protocols.hd_bb84 import hd_bb84
+    from qanat.keyrate.protocols.mdi import mdi
+    from qanat.keyrate.protocols.mode_pairing import mode_pairing
     from qanat.keyrate.protocols.plob import plob
     from qanat.keyrate.protocols.six_state import six_state
+    from qanat.keyrate.protocols.tf_cal import tf_cal
+    from qanat.keyrate.protocols.tf_original import tf_original
+    from qanat.keyrate.protocols.tf_pm import tf_pm
+    from qanat.keyrate.protocols.tf_sns import tf_sns
 
 __all__ = [
     "bb84",
@@ -41,6 +47,15 @@ __all__ = [
     "hd_bb84",
     "plob",
     "six_state",
+    "decoy_bb84",
+    "mdi",
+    "mode_pairing",
+    "plob",
+    "six_state",
+    "tf_cal",
+    "tf_original",
+    "tf_pm",
+    "tf_sns",
 ]
 
 

@@ -19,6 +19,12 @@ FILES: Final[dict[str, str]] = {
     "dps": "dps",
     "cow": "cow",
     "di": "di",
+    "mdi": "mdi",
+    "tf-original": "tf_original",
+    "tf-cal": "tf_cal",
+    "tf-sns": "tf_sns",
+    "tf-pm": "tf_pm",
+    "mode-pairing": "mode_pairing",
     "plob": "plob",
 }
 

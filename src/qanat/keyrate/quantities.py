@@ -28,6 +28,9 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     # light
     "mu": Quantity(unit="photons per pulse", text="mean photon number of the signal", is_low_open=True, high=10.0),
     "nu": Quantity(unit="photons per pulse", text="mean photon number of the weak decoy", is_low_open=True, high=10.0),
+    "mu_test": Quantity(
+        unit="photons per pulse", text="mean photon number of the brightest test light", is_low_open=True, high=10.0
+    ),
     "omega": Quantity(unit="photons per pulse", text="mean photon number of the weakest decoy; 0 is vacuum", high=10.0),
     "decoys": Quantity(
         unit="variant", text="how single photons are bounded", choices=("infinite", "vacuum_weak", "two", "one")
@@ -51,6 +54,17 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     ),
     "p_nu": Quantity(
         unit=PROBABILITY, text="that the weak decoy is sent", is_low_open=True, high=1.0, is_high_open=True
+    ),
+    # relays
+    "p_send": Quantity(
+        unit=PROBABILITY, text="that an end sends light, not vacuum", is_low_open=True, high=1.0, is_high_open=True
+    ),
+    "slices": Quantity(unit="count", text="equal parts of the circle in which phases are announced", low=2.0),
+    "duty_factor": Quantity(
+        unit="factor", text="share of the rounds that carry signals, not phase references", is_low_open=True, high=1.0
+    ),
+    "pairing_rounds_max": Quantity(
+        unit="rounds", text="distance of two clicks that may still be paired: clock times coherence time", low=1.0
     ),
     # processing and security
     "f_ec": Quantity(
@@ -123,6 +137,19 @@ QUANTITIES: Final[dict[str, Quantity]] = {
         unit="convention",
         text="whether p_dark is of each detector, or of the whole receiver per pulse (Y0 of the decoy papers)",
         choices=("per_detector", "per_pulse"),
+    ),
+    "mu_of": Quantity(
+        unit="convention",
+        text="whether mu is of each end's pulse, or of both ends' pulses together",
+        choices=("each_end", "both_ends"),
+    ),
+    "pairing": Quantity(
+        unit="variant", text="how errors are rejected before error correction", choices=("none", "active_odd_parity")
+    ),
+    "pair_errors": Quantity(
+        unit="convention",
+        text="whether noise counts add to the phase errors of single-photon pairs, or misalignment is all of them",
+        choices=("with_noise", "fixed"),
     ),
     "devices": Quantity(
         unit="convention",
