@@ -1,4 +1,4 @@
-"""What every rate function must obey, by random search over its parameters; a new protocol is searched as it is listed."""
+"""What every rate function must obey, by random search; whatever protocol is listed is searched."""
 
 from __future__ import annotations
 
