@@ -9,6 +9,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -35,7 +36,11 @@ def pages() -> dict[str, str]:
         "reports.md": reports,
         "session-states.md": states,
     }
-    return {name: MADE + maker().rstrip() + "\n" for name, maker in makers.items()}
+    sys.path.append(str(Path(__file__).parent))  # also when a test loads this file by its path
+    import rate_pages
+
+    texts = {name: maker() for name, maker in makers.items()} | rate_pages.pages()
+    return {name: MADE + text.rstrip() + "\n" for name, text in texts.items()}
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -128,6 +128,50 @@ def schema(
 
 
 @app.command()
+def rate(
+    protocols: Annotated[list[str] | None, typer.Argument(help="One protocol, or several to compare.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Name all protocols.")] = False,
+    params: Annotated[bool, typer.Option("--params", help="List the protocol's parameters and defaults.")] = False,
+    distance_km: Annotated[
+        str | None, typer.Option(help="Fibre length: a number, some (0,50), or first:last:step.", show_default=False)
+    ] = None,
+    loss_db: Annotated[
+        str | None, typer.Option(help="Channel loss instead, the same ways.", show_default=False)
+    ] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option("--set", help="Any parameter, as often as needed.", metavar="NAME=VALUE")
+    ] = None,
+    optimise: Annotated[bool, typer.Option("--optimise", help="Choose the best of what --set leaves open.")] = False,
+    finite: Annotated[
+        str | None, typer.Option(help="Size of a key block: n=1e7 sifted bits, n_sent=1e12 pulses.", show_default=False)
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(help="Or how long one lasts, such as 60s.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw into this file: .svg, .pdf, .png.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Secret key rate of a protocol over a link, with every term and assumption."""
+    from qanat.cli import rate as run
+
+    if list_:
+        raise typer.Exit(run.names(as_json))
+    if params:
+        raise typer.Exit(run.params(protocols or (), as_json))
+    options = {
+        "distance_km": distance_km,
+        "loss_db": loss_db,
+        "pairs": pairs or (),
+        "is_optimised": optimise,
+        "finite": finite,
+        "duration": duration,
+    }
+    raise typer.Exit(run.rates(protocols or (), options, as_json=as_json, plot=plot))
+
+
+@app.command()
 def sim(
     file: NetworkFile = None,
     duration: Annotated[str, typer.Option(help="Virtual time, such as 90s, 10min or 1h.")] = "1h",

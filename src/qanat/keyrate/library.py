@@ -28,7 +28,7 @@ def protocol_named(name: str) -> Protocol:
         'plob'
     """
     if name not in FILES:
-        raise ParameterError(f"no protocol {name}{near_miss(name, FILES)}; there are: {', '.join(FILES)}", name=name)
+        raise ParameterError(f"no protocol {name} ({near_miss(name, FILES)}there are: {', '.join(FILES)})", name=name)
     file = FILES[name]
     found = getattr(importlib.import_module(f"qanat.keyrate.protocols.{file}"), file)
     assert isinstance(found, Protocol)

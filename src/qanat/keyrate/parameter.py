@@ -89,7 +89,7 @@ class Parameter:
 
     def _choice(self, value: Any, protocol: str) -> str:
         if value not in self.quantity.choices:
-            raise self._error(value, protocol, "is none of its choices" + near_miss(str(value), self.quantity.choices))
+            raise self._error(value, protocol, "is none of its choices")
         return str(value)
 
     def _is_allowed(self, array: Array) -> NDArray[np.bool_]:
@@ -106,9 +106,9 @@ class Parameter:
 
 
 def near_miss(given: str, known: Iterable[str]) -> str:
-    """``", did you mean ...?"`` or nothing."""
+    """``"did you mean ...? "`` or nothing."""
     close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.5)
-    return f", did you mean {close[0]}?" if close else ""
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def checked_values(protocol: str, parameters: tuple[Parameter, ...], given: Mapping[str, Any]) -> dict[str, Value]:
@@ -120,10 +120,8 @@ def checked_values(protocol: str, parameters: tuple[Parameter, ...], given: Mapp
     known = {parameter.name: parameter for parameter in parameters}
     for name in given:
         if name not in known:
-            listed = ", ".join(known)
-            raise ParameterError(
-                f"{protocol}: no parameter {name}{near_miss(name, known)}; it has: {listed}", name=name
-            )
+            hint = f"{near_miss(name, known)}it has: {', '.join(known)}"
+            raise ParameterError(f"{protocol}: no parameter {name} ({hint})", name=name)
     values: dict[str, Value] = {}
     for name, parameter in known.items():
         value = given.get(name, parameter.default)

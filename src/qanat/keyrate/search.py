@@ -58,8 +58,8 @@ def _chosen(protocol: Protocol, over: Sequence[str] | None, given: dict[str, Any
         return tuple(parameter for name, parameter in tunable.items() if name not in given)
     for name in over:
         if name not in tunable:
-            listed = f"{near_miss(name, tunable)}; it can: {', '.join(tunable) or 'none'}"
-            raise ParameterError(f"{protocol.name}: {name} cannot be optimised{listed}", name=name)
+            listed = f"{near_miss(name, tunable)}these can: {', '.join(tunable) or 'none'}"
+            raise ParameterError(f"{protocol.name}: {name} cannot be optimised ({listed})", name=name)
     return tuple(tunable[name] for name in over)
 
 

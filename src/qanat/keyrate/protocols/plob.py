@@ -14,15 +14,15 @@ from qanat.keyrate.fibre import LN2, channel_parameters, channel_transmittance
 from qanat.keyrate.protocol import Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
 
+ETA_MAX = 1 - 2.0**-53  # a channel without loss has no bound: 53 bits per use stand for that
+
 
 def formula(values: Values) -> Found:
     """Both bounds; the rate is the one without a repeater."""
     eta = channel_transmittance(values)
     if values.choice("devices") == "relative":
         eta = eta * values["detector_efficiency"]
-    direct, repeated = (-np.log1p(-part) / LN2 for part in (eta, np.sqrt(eta)))
-    # A channel without loss has no bound; a large finite number stands for it.
-    direct, repeated = (np.where(np.isfinite(bound), bound, 1e300) for bound in (direct, repeated))
+    direct, repeated = (-np.log1p(-np.minimum(part, ETA_MAX)) / LN2 for part in (eta, np.sqrt(eta)))
     return Found(
         rate=direct,
         qber=np.zeros_like(eta),
