@@ -130,6 +130,8 @@ class Protocol:
         sources: Where the formula stands in print.
         constraints: Between parameters.
         bound: What no rate of it may exceed: "plob", "single-repeater", or nothing.
+        free: Which tunable parameters matter, given the others; all where it is left out. An optimiser that is told
+            no names takes these.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Protocol:
     sources: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
     bound: str | None = "plob"
+    free: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
 
     def __call__(self, **given: Any) -> Rate:
         """The rate at these parameters.
