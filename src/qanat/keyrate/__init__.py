@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qanat.keyrate.protocols.bb84 import bb84
+    from qanat.keyrate.protocols.bbm92 import bbm92
     from qanat.keyrate.protocols.decoy_bb84 import decoy_bb84
+    from qanat.keyrate.protocols.e91 import e91
     from qanat.keyrate.protocols.plob import plob
     from qanat.keyrate.protocols.six_state import six_state
 
-__all__ = ["bb84", "decoy_bb84", "plob", "six_state"]
+__all__ = ["bb84", "bbm92", "decoy_bb84", "e91", "plob", "six_state"]
 
 
 def __getattr__(name: str) -> Any:

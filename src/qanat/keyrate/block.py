@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from qanat.keyrate.parameter import Array, Parameter
+from qanat.keyrate.parameter import Array, Parameter, total_of
 from qanat.keyrate.protocol import Constraint, Values
 from qanat.keyrate.quantities import parameter
 
@@ -69,7 +69,7 @@ def signed_length(parts: Mapping[str, Array], missing: Array) -> Array:
 
     What is missing tells an optimiser the way to where there is key.
     """
-    total: Array = sum(parts.values(), start=np.float64(0.0))
+    total = total_of(parts.values())
     return np.where(missing > 0, np.minimum(total, 0.0) - missing, total)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from qanat.keyrate.block import missing_from_phase
 from qanat.keyrate.decoy import single_photon_errors_from, single_photons_from, vacuum_from
 from qanat.keyrate.deviations import Limits
-from qanat.keyrate.parameter import Array
+from qanat.keyrate.parameter import ZERO, Array, total_of
 from qanat.keyrate.sampling import rest_deviation
 
 SHARES_TWO, SHARES_ONE = 21, 19
@@ -33,8 +33,7 @@ class Light:
     def tau(self, photons: int) -> Array:
         """tau_0 or tau_1: probability of an empty pulse, of one photon."""
         pairs = zip(self.p_intensities, self.intensities, strict=True)
-        found: Array = sum((p * np.exp(-mu) * mu**photons for p, mu in pairs), start=np.float64(0.0))
-        return found
+        return total_of(p * np.exp(-mu) * mu**photons for p, mu in pairs)
 
     def scales(self) -> Counts:
         """e^mu_k / p_k."""
@@ -76,11 +75,6 @@ class Proven:
     missing: Array
 
 
-def total_of(counts: Counts) -> Array:
-    found: Array = sum(counts, start=np.float64(0.0))
-    return found
-
-
 def two_decoys(light: Light, seen: Seen, limits: Limits, epsilon_sec: Array) -> Proven:
     """Bounds of Lim et al. 2014, eqs. (2) to (5)."""
     share = epsilon_sec / SHARES_TWO
@@ -111,15 +105,13 @@ def one_decoy(light: Light, seen: Seen, limits: Limits, epsilon_sec: Array) -> P
     share = epsilon_sec / SHARES_ONE
     tau_0, tau_1, scales = light.tau(0), light.tau(1), light.scales()
     mu1, mu2 = light.intensities
-    none = np.float64(0.0)
 
     def bounds(n: Counts, m: Counts) -> tuple[Array, Array]:
         low, high = limits(n, scales, share)
         few = np.minimum(*limits(m, scales, share)[1])
-        most = 2 * (tau_0 * few + np.sqrt(total_of(n) / 2 * -np.log(share)))
+        most: Array = 2 * (few + np.sqrt(total_of(n) / 2 * -np.log(share)) / tau_0)
         empty = np.maximum(vacuum_from(tau_0, mu1, mu2, high[0], low[1]), 0.0)
-        most = most / tau_0
-        single = single_photons_from(tau_1, (mu1, mu2, none), high[0], low[1], most, most)
+        single = single_photons_from(tau_1, (mu1, mu2, ZERO), high[0], low[1], most, most)
         return np.minimum(empty, total_of(n)), single
 
     vacuum, single = bounds(seen.n_key, seen.m_key)

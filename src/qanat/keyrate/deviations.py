@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qanat.keyrate.parameter import Array
+from qanat.keyrate.parameter import Array, total_of
 
 Several = tuple[Array, ...]
 Limits = Callable[[Several, Several, Array], tuple[Several, Several]]
@@ -25,8 +25,7 @@ Limits = Callable[[Several, Several, Array], tuple[Several, Several]]
 
 def hoeffding(counts: Several, scales: Several, share: Array) -> tuple[Several, Several]:
     """Scaled counts lowered, and raised: scale_k (n_k -+ delta)."""
-    total: Array = sum(counts, start=np.float64(0.0))
-    delta = np.sqrt(total / 2 * -np.log(share))
+    delta = np.sqrt(total_of(counts) / 2 * -np.log(share))
     low = tuple(scale * (count - delta) for count, scale in zip(counts, scales, strict=True))
     return low, tuple(scale * (count + delta) for count, scale in zip(counts, scales, strict=True))
 

@@ -13,6 +13,8 @@ FILES: Final[dict[str, str]] = {
     "bb84": "bb84",
     "six-state": "six_state",
     "decoy-bb84": "decoy_bb84",
+    "bbm92": "bbm92",
+    "e91": "e91",
     "plob": "plob",
 }
 

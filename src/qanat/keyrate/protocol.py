@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,10 @@ class Values:
     def __contains__(self, name: str) -> bool:
         """Whether it was given, or has a default."""
         return self._values.get(name) is not None
+
+    def items(self) -> ItemsView[str, Value]:
+        """All of them, by name."""
+        return self._values.items()
 
     def choice(self, name: str) -> str:
         value = self._values[name]

@@ -45,6 +45,11 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "mean_pairs": Quantity(
         unit="pairs per pump pulse", text="mean photon pairs of a down-conversion source", is_low_open=True, high=10.0
     ),
+    "source_share": Quantity(
+        unit="ratio",
+        text="of the channel's loss in dB that lies between the pair source and the first end; 0 is a source there",
+        high=1.0,
+    ),
     "visibility": Quantity(unit="ratio", text="of the entangled pairs as emitted: a Werner state's weight", high=1.0),
     "p_chsh": Quantity(
         unit=PROBABILITY, text="that the settings of a round serve the CHSH inequality", high=1.0, is_high_open=True

@@ -37,6 +37,15 @@ def rest_deviation(
     return found
 
 
+def serfling(
+    n: NDArray[np.float64] | float, k: NDArray[np.float64] | float, epsilon_share: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """mu of Tomamichel et al. 2012: by how much n events may err more often than a random sample of k others, but with
+    probability ``epsilon_share`` squared: numbers or arrays, for the live path and for studies."""
+    found: NDArray[np.float64] = np.sqrt((n + k) * (k + 1) / (n * k * k) * -np.log(epsilon_share))
+    return found
+
+
 def printed_deviation(epsilon_sec: float, error_rate: float, c: float, d: float) -> float:
     """gamma(a, b, c, d) of Lim et al. 2014, eq. (5), as printed, for 0 < b < 1.
 

@@ -2,8 +2,8 @@
 
 **Asymptotic**: Ma, Qi, Zhao, Lo, Phys. Rev. A 72, 012326 (2005). R = q { -Q_mu f h(E_mu) + Q_1 [1 - h(e_1)] }, eq. (1),
 with Q_1 = Y_1 mu e^-mu. How Y_1 and e_1 are known is the variant ``decoys``: ``infinite`` decoys know them exactly,
-``two`` bounds them from decoys nu and omega (eqs. 18, 21, 25), ``vacuum_weak`` is the same with omega = 0 (eqs. 34, 37),
-``one`` has the signal and nu alone (the limit of Rusca et al. for long blocks). The signal makes the key.
+``two`` bounds them from decoys nu and omega (eqs. 18, 21, 25), ``vacuum_weak`` is the same with omega = 0 (eqs. 34,
+37), ``one`` has the signal and nu alone (the limit of Rusca et al. for long blocks). The signal makes the key.
 
 **Finite** (``n_x`` sifted bits in the key basis, or ``n_sent`` pulses), against general attacks: with ``two`` and
 ``vacuum_weak`` Lim et al., Phys. Rev. A 89, 022307 (2014); with ``one`` Rusca et al., Appl. Phys. Lett. 112, 171104
@@ -44,14 +44,12 @@ from qanat.keyrate.block import (
 )
 from qanat.keyrate.channel_model import p_detection, p_error
 from qanat.keyrate.decoy import single_photon_errors_from, single_photons_from, vacuum_from
-from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Light, Seen, one_decoy, total_of, two_decoys
+from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Light, Seen, one_decoy, two_decoys
 from qanat.keyrate.deviations import limits_named
 from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, phase_entropy, ratio, transmittance
-from qanat.keyrate.parameter import Array
+from qanat.keyrate.parameter import ONE, ZERO, Array, total_of
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
-
-ONE, NONE = np.float64(1.0), np.float64(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +90,11 @@ def bounds(channel: Channel, mu: Array, nu: Array, omega: Array) -> tuple[Array,
 
 def bounds_one(channel: Channel, mu: Array, nu: Array) -> tuple[Array, Array, Array]:
     """The same from mu and nu alone: half of what empty pulses make are errors, so errors bound it from above."""
-    (q_mu, q_nu), (m_mu, m_nu) = (
-        tuple(count(each) * np.exp(each) for each in (mu, nu)) for count in (channel.gain, channel.errors)
-    )
-    y0, most = np.maximum(vacuum_from(ONE, mu, nu, q_mu, q_nu), 0.0), 2 * np.minimum(m_mu, m_nu)
-    y1 = single_photons_from(ONE, (mu, nu, NONE), q_mu, q_nu, most, most)
+    q_mu, q_nu = (channel.gain(each) * np.exp(each) for each in (mu, nu))
+    m_mu, m_nu = (channel.errors(each) * np.exp(each) for each in (mu, nu))
+    y0 = np.maximum(vacuum_from(ONE, mu, nu, q_mu, q_nu), 0.0)
+    most: Array = 2 * np.minimum(m_mu, m_nu)
+    y1 = single_photons_from(ONE, (mu, nu, ZERO), q_mu, q_nu, most, most)
     wrong = single_photon_errors_from(ONE, mu, nu, m_mu, m_nu)
     return y0, np.maximum(y1, 0.0), np.minimum(ratio(wrong, y1, 0.5), 0.5)
 
