@@ -25,10 +25,10 @@ from qanat.distill.authenticate import RETURNED_BYTES
 from qanat.distill.gather import GatheredBlock
 from qanat.distill.plan import SIFTED_BITS_MAX, SessionPlan
 from qanat.distill.release import TOKEN_BYTES
-from qanat.keyrate.bbm92 import pair_secret_length
 from qanat.keyrate.discard import kept_secrecy
 from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
+from qanat.keyrate.tomamichel2012 import pair_secret_length
 
 QBER_HOPELESS = 0.13  # no decoy-state proof with one-way privacy amplification reaches it; 25 % is intercept-resend
 LEAK_EXPECTED = 0.9  # times h(QBER): less is not to be hoped for, so a block that fails with this fails

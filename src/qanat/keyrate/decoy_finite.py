@@ -129,7 +129,7 @@ def _proven(seen: Seen, vacuum: Array, single: Array, single_test: Array, errors
     errors = np.maximum(errors, 0.0)
     c, d = np.maximum(single_test, 1.0), np.maximum(single, 1.0)
     rate = errors / c
-    inner = np.clip(rate, 1e-300, 0.5)
+    inner = np.clip(rate, 1e-30, 0.5)
     phase = rate + rest_deviation(share, inner, c, d)
     too_few = np.maximum(1 - single, 0.0) + np.maximum(1 - single_test, 0.0)
     missing = lacking + too_few + missing_from_phase(d, phase)

@@ -5,8 +5,8 @@ Source: Tomamichel, Lim, Gisin, Renner, Nat. Commun. 3, 634 (2012), eq. (2), for
     l = n [1 - h(Q + mu)] - leak - log2(2 / (epsilon_sec^2 epsilon_cor)),
     mu = sqrt((n + k) (k + 1) / (n k^2) ln(4 / epsilon_sec)),
 
-n bits of key, k others compared in the test basis, Q their error rate. The live path's ``keyrate/bbm92.py`` uses the
-same mu (``sampling.serfling``) and backs it by the exact law: its length never exceeds the one here.
+n bits of key, k others compared in the test basis, Q their error rate. The live path's ``tomamichel2012`` uses the same
+mu (``sampling.serfling``) and backs it by the exact law: its length never exceeds the one here.
 """
 
 from __future__ import annotations

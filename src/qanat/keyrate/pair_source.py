@@ -41,10 +41,11 @@ def coincidences(values: Values, misalignment: Array) -> tuple[Array, Array]:
     eta_a, eta_b = (values["detector_efficiency"] * 10 ** (-part * loss_db / 10) for part in (share, 1 - share))
     a, b, y = eta_a * lam, eta_b * lam, 1 - y0
     both = eta_a * eta_b * lam
-    # The same Q without cancellation where little arrives: 1 - u - v + w = (1 - u) (1 - v) + (w - u v).
+    # The same Q without cancellation where little arrives: 1 - u - v + w = (1 - u) (1 - v) + (w - u v), and
+    # apart - joint = a b + both.
     u, v = y / (1 + a) ** 2, y / (1 + b) ** 2
     apart, joint = (1 + a) * (1 + b), 1 + a + b - both
-    gain = _clicks(y0, a) * _clicks(y0, b) + u * v * (apart - joint) * (apart + joint) / joint**2
+    gain = _clicks(y0, a) * _clicks(y0, b) + u * v * (a * b + both) * (apart + joint) / joint**2
     agree = (1 - 2 * misalignment) * both * (1 + lam) / (apart * joint)
     return gain, np.clip(ratio(gain / 2 - agree, gain, 0.5), 0.0, 0.5)
 

@@ -5,6 +5,7 @@ Lo, Phys. Rev. A 76, 012307 (2007): the source may be the eavesdropper's, and af
 pair of qubits, so that no decoys are needed. With a block size (``n_x`` sifted bits in the key basis, or ``n_sent``
 pump pulses) the finite key of Tomamichel et al., Nat. Commun. 3, 634 (2012): l = n [1 - h(E + mu)] - f n h(E) -
 log2(2 / (epsilon_sec^2 epsilon_cor)), both ends choosing the key basis with ``p_basis``. The rate is per pump pulse.
+The live path's ``tomamichel2012.pair_secret_length`` never exceeds it: it adds a bound from the exact law.
 """
 
 from __future__ import annotations
