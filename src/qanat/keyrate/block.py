@@ -45,6 +45,13 @@ BLOCK_CONSTRAINTS = (
 )
 
 
+NO_TROJAN_IN_A_BLOCK = Constraint(
+    name="mu_trojan",
+    text="the bound on a Trojan-horse probe is asymptotic: mu_trojan must be 0 with a block size",
+    holds=lambda values: np.asarray((not is_finite(values)) | (values["mu_trojan"] == 0.0)),
+)
+
+
 def pulses(values: Values, key_per_pulse: Array) -> Array:
     """Pulses of a block: as given, or so many that ``n_x`` sifted bits come out on average."""
     if "n_sent" in values:

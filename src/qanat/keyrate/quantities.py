@@ -54,6 +54,11 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "p_chsh": Quantity(
         unit=PROBABILITY, text="that the settings of a round serve the CHSH inequality", high=1.0, is_high_open=True
     ),
+    "mu_trojan": Quantity(
+        unit="photons per pulse",
+        text="mean photon number of a Trojan-horse probe as it comes back out of the transmitter",
+        high=10.0,
+    ),
     # basis and sifting
     "sifting": Quantity(
         unit="factor",

@@ -3,6 +3,9 @@
 **Asymptotic**: Shor and Preskill, Phys. Rev. Lett. 85, 441 (2000); Gottesman, Lo, Lutkenhaus, Preskill, QIC 4, 325
 (2004): R = q Y [1 - f h(E) - h(E)].
 
+With ``mu_trojan`` photons of a Trojan-horse probe coming back per pulse, the phase error rate is that of Lucamarini et
+al., Phys. Rev. X 5, 031030 (2015): sin^2(a + b) with E = sin^2 a, cos b = 1 - 2 Delta / Y, 1 - 2 Delta = e^-mu cos mu.
+
 **Finite** (``n_x`` sifted bits in the key basis, or ``n_sent`` pulses), against general attacks: Tomamichel, Lim,
 Gisin, Renner, Nat. Commun. 3, 634 (2012), eq. (2): l = n [1 - h(E + mu)] - f n h(E) - log2(2 / (epsilon_sec^2
 epsilon_cor)) with mu = sqrt((n + k) (k + 1) / (n k^2) ln(4 / epsilon_sec)). Both ends choose the key basis with
@@ -16,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from qanat.keyrate.block import BLOCK_CONSTRAINTS, block_parameters, is_finite
+from qanat.keyrate import trojan
+from qanat.keyrate.block import BLOCK_CONSTRAINTS, NO_TROJAN_IN_A_BLOCK, block_parameters, is_finite
 from qanat.keyrate.fibre import (
     background,
     binary_entropy,
@@ -50,12 +54,18 @@ def formula(values: Values) -> Found:
     if is_finite(values):
         return finite(values, per_pulse(values))
     clicked, qber = single_photon_clicks(values)
-    correction, phase = values["f_ec"] * binary_entropy(qber), phase_entropy(qber)
+    error = trojan.phase_error(values, qber, clicked)
+    correction, phase = values["f_ec"] * binary_entropy(qber), phase_entropy(error)
     return Found(
         rate=values["sifting"] * clicked * (1 - correction - phase),
         qber=qber,
-        terms={"gain": clicked, "error_correction_per_bit": correction, "privacy_amplification_per_bit": phase},
-        assumptions=("asymptotic: no finite-size effects",),
+        terms={
+            "gain": clicked,
+            "error_correction_per_bit": correction,
+            "privacy_amplification_per_bit": phase,
+            "phase_error": error,
+        },
+        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION),
     )
 
 
@@ -82,14 +92,19 @@ def single_photon_parameters() -> tuple[Parameter, ...]:
 bb84 = Protocol(
     name="bb84",
     title="BB84, single photons",
-    parameters=(*single_photon_parameters(), *block_parameters()),
+    parameters=(
+        *single_photon_parameters(),
+        parameter("mu_trojan", 0.0, "an isolated transmitter"),
+        *block_parameters(),
+    ),
     formula=formula,
     assumptions=("the source emits exactly one photon per pulse",),
-    constraints=BLOCK_CONSTRAINTS,
+    constraints=(*BLOCK_CONSTRAINTS, NO_TROJAN_IN_A_BLOCK),
     free=free,
     sources=(
         "Shor, Preskill, PRL 85, 441 (2000)",
         "Gottesman, Lo, Lutkenhaus, Preskill, QIC 4, 325 (2004)",
+        "Lucamarini et al., PRX 5, 031030 (2015), for mu_trojan",
         "Tomamichel, Lim, Gisin, Renner, Nat. Commun. 3, 634 (2012)",
     ),
 )

@@ -21,6 +21,9 @@ adds a bound from the exact law where fewer than about 50 errors were seen, take
 not credit empty pulses. Whether those are credited is the convention ``vacuum``: the finite formulas do, Ma et al. do
 not. Expected counts predict a rate; they are no key.
 
+With ``mu_trojan`` photons of a Trojan-horse probe coming back per pulse, the asymptotic phase error rate of single
+photons is that of Lucamarini et al., Phys. Rev. X 5, 031030 (2015) (``trojan.py``): Delta / Y_1 grows with the loss.
+
 The channel: a click without afterpulse has probability 1 - (1 - Y0) e^(-eta mu) (Lim et al., section IV), in the
 asymptotic formulas Y0 + 1 - e^(-eta mu) (Ma et al., eq. 10).
 """
@@ -33,8 +36,10 @@ from typing import Any
 
 import numpy as np
 
+from qanat.keyrate import trojan
 from qanat.keyrate.block import (
     BLOCK_CONSTRAINTS,
+    NO_TROJAN_IN_A_BLOCK,
     block_parameters,
     epsilons,
     is_finite,
@@ -121,7 +126,8 @@ def asymptotic(values: Values) -> Found:
     gain, q1 = channel.gain(mu), y1 * mu * np.exp(-mu)
     qber = np.minimum(ratio(channel.errors(mu), gain, 0.5), 0.5)
     correction = gain * values["f_ec"] * binary_entropy(qber)
-    secret = q1 * (1 - phase_entropy(e1))
+    phase = trojan.phase_error(values, e1, y1)
+    secret = q1 * (1 - phase_entropy(phase))
     vacuum = y0 * np.exp(-mu) * _credits_vacuum(values, by_source=False)
     return Found(
         rate=values["sifting"] * (vacuum + secret - correction),
@@ -131,12 +137,13 @@ def asymptotic(values: Values) -> Found:
             "yield_vacuum": y0,
             "yield_single_photon": y1,
             "error_single_photon": e1,
+            "phase_error_single_photon": phase,
             "gain_single_photon": q1,
             "vacuum_secret": vacuum,
             "single_photon_secret": secret,
             "error_correction": correction,
         },
-        assumptions=("asymptotic: no finite-size effects",),
+        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION),
         sifted=values["sifting"] * gain,
     )
 
@@ -250,6 +257,7 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
         holds=lambda values: np.asarray(_has_decoys(values) or not is_finite(values)),
     ),
     *BLOCK_CONSTRAINTS,
+    NO_TROJAN_IN_A_BLOCK,
 )
 
 
@@ -277,6 +285,7 @@ decoy_bb84 = Protocol(
         parameter("decoys", "vacuum_weak", "the variant in use"),
         parameter("vacuum", None, "as the source has it", is_optional=True),
         parameter("deviations", "hoeffding", "Lim et al. 2014, Rusca et al. 2018"),
+        parameter("mu_trojan", 0.0, "an isolated transmitter"),
         parameter("mu", 0.48, "Ma et al. 2005, section V", search=(0.01, 1.2)),
         parameter("nu", 0.05, "Ma et al. 2005, section V", search=(0.002, 0.6)),
         parameter("omega", 0.0, "vacuum", search=(0.0, 0.05)),
@@ -293,6 +302,7 @@ decoy_bb84 = Protocol(
         "Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005)",
         "Lo, Ma, Chen, PRL 94, 230504 (2005)",
         "Lim, Curty, Walenta, Xu, Zbinden, PRA 89, 022307 (2014)",
+        "Lucamarini et al., PRX 5, 031030 (2015), for mu_trojan",
         "Rusca, Boaron, Grunenfelder, Martin, Zbinden, APL 112, 171104 (2018)",
     ),
 )
