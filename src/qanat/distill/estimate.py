@@ -85,7 +85,7 @@ def discard_loss(proof: SecretLength, discarded_bits: int) -> float:
 
 
 def _of_pairs(block: GatheredBlock, plan: SessionPlan, leak_bits: int, tag_bits: int) -> SecretLength:
-    """Every coincidence is a pair of qubits: all count, see ``keyrate.bbm92``."""
+    """Every coincidence is a pair of qubits: all count, see ``keyrate.tomamichel2012``."""
     return pair_secret_length(
         n=block.counts.total_x,
         k=block.counts.total_z,
