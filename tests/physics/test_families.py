@@ -12,6 +12,7 @@ from qanat.physics.errors import DatasheetError
 from qanat.physics.families.sheets import misfit
 from qanat.physics.memory import memory_from_sheet
 from qanat.physics.optics import optics_from_sheets
+from qanat.physics.pairs import end_from_sheet
 
 
 def text_of(stem):
@@ -82,6 +83,12 @@ def test_modules_that_do_not_fit_are_named_with_the_reason() -> None:
         with pytest.raises(DatasheetError, match=said):
             optics_from_sheets(*args, loss_db=1.0, clock_hz=clock_hz)
     assert "drift is not modelled" in str(misfit(transmitter, receiver, clock_hz=1e9, has_weather=True))
+
+
+def test_pairs_do_not_take_a_time_bin_receiver_for_one_of_polarisation() -> None:
+    assert end_from_sheet(load_receiver("snspd"), loss_db=1.0, clock_hz=1e9).p_x == load_receiver("snspd").p_x
+    with pytest.raises(DatasheetError, match="tells time-bin light"):
+        end_from_sheet(load_receiver("time-bin-snspd"), loss_db=1.0, clock_hz=1e9)
 
 
 def test_every_dark_count_of_a_gate_falls_into_some_slot() -> None:
