@@ -15,6 +15,7 @@ import time
 import numpy as np
 
 from qanat.core.ids import LinkId
+from qanat.core.provenance import Authentication
 from qanat.core.records import DetectionBlock, KeyBlock, Role, SettingsColumns
 from qanat.core.report import BlockReport
 from qanat.core.secret import SecretBits
@@ -143,7 +144,7 @@ def session(size_bits, qber, key_blocks):
 
     def end(role):
         pool, transmitter = (
-            AuthenticationPool(SecretBits(bytes(range(64)))),
+            AuthenticationPool(SecretBits(bytes(range(64))), authentication=Authentication.PRE_SHARED),
             light if role is Role.TRANSMITTER else None,
         )
         return Session(role=role, plan=plan, pool=pool, entropy=Entropy(), transmitter=transmitter)

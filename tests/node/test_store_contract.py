@@ -9,7 +9,7 @@ import pytest
 
 from qanat.core.errors import LocalProtocolError
 from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.km.store import GrantRecord, PieceRecord, PieceState, Snapshot, Source, Store
 from qanat.node.entropy import SystemEntropy
@@ -48,7 +48,13 @@ def a_record(name: str, **changes) -> PieceRecord:
         "size_bytes": 64,
         "state": PieceState.WAITING,
         "sources": (Source(link=LinkId("a-b"), block=BlockId("a-b/1/0"), start_ns=0, end_ns=2**60),),
-        "provenance": Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-10, simulated=True),
+        "provenance": Provenance(
+            origin=Origin.QKD,
+            links=(LinkId("a-b"),),
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=1e-10,
+            simulated=True,
+        ),
         "made_ns": 7,
     }
     return PieceRecord(**fields | changes)

@@ -12,7 +12,7 @@ import pytest
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import BlockId, LinkId, SiteId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.crypto.randomness.health import EntropyFailed, HealthTestedEntropy
 from qanat.km.store import PieceRecord, PieceState
@@ -33,7 +33,13 @@ def a_record(name: str) -> PieceRecord:
         size_bytes=len(SECRET),
         state=PieceState.READY,
         sources=(),
-        provenance=Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=0.0, simulated=True),
+        provenance=Provenance(
+            origin=Origin.QKD,
+            links=(LinkId("a-b"),),
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=0.0,
+            simulated=True,
+        ),
         made_ns=0,
     )
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from qanat.core.ids import block_id
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.secret import SecretBits
@@ -138,6 +138,7 @@ class StatisticalLink:
             qber_x=qber_x,
             leak_bits=leak_bits,
             tag_bits=self._tag_bits(counts),
+            authentication=Authentication.PRE_SHARED,
             auth_bits=0 if aborted else AUTH_BITS,
             secret_bits=0 if aborted else secret_bits,
             phase_error_bound=proof.phase_error_bound,
@@ -177,6 +178,7 @@ class StatisticalLink:
             provenance=Provenance(
                 origin=Origin.QKD,
                 links=(self.link.id,),
+                authentication=Authentication.PRE_SHARED,
                 epsilon_total=min(1.0, sum(report.epsilon.values())),
                 simulated=True,
             ),
