@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from qanat.core.ids import FibreId, LinkId, SiteId
+from qanat.core.provenance import Authentication
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.secret import SecretBits
@@ -53,7 +54,7 @@ def ends_of(link, transmitter=None):
     """Both sessions, sharing a secret."""
     plan = session_plan(link, 1, is_simulated=True)
     secret = hashlib.sha256(b"time-bin").digest() * 32
-    pools = [AuthenticationPool(SecretBits(secret)) for _ in range(2)]
+    pools = [AuthenticationPool(SecretBits(secret), authentication=Authentication.PRE_SHARED) for _ in range(2)]
     common = {"plan": plan, "entropy": SystemEntropy()}
     source = transmitter or SimulatedTransmitter(link=link, key=KEY)
     return (
