@@ -262,7 +262,7 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
 
 
 def free(given: Mapping[str, Any]) -> tuple[str, ...]:
-    """What an optimiser chooses; omega if it is named. In the limit weaker decoys are always better: nu is held there."""
+    """What an optimiser chooses; omega if it is named. In the limit weaker decoys are always better: nu is held."""
     if given.get("n_x") is None and given.get("n_sent") is None:
         return ("mu",)
     rest = ("p_mu",) if given.get("decoys") == "one" else ("p_mu", "p_nu")
