@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from qanat.core.streams import Streams
+from qanat.keyrate import decoy_finite
 from qanat.keyrate.decoy import (
     DecoySettings,
     single_photon_bound,
     single_photon_errors_bound,
     vacuum_bound,
 )
+from qanat.keyrate.deviations import limits_named
 
 PHOTONS = np.arange(25)
 SHARE_LIVE = 1e-10 / 21
@@ -116,3 +118,88 @@ def test_tau_is_the_photon_number_law():
     assert math.fsum(settings.tau(n) for n in range(40)) == pytest.approx(1, abs=1e-14)
     mean = math.fsum(n * settings.tau(n) for n in range(40))
     assert mean == pytest.approx(0.5 * 0.5 + 0.3 * 0.1, abs=1e-14)
+
+
+def many_settings(rng, count, *, is_one):
+    """Intensities and probabilities, brightest first, of many random transmitters."""
+    mu = rng.uniform(0.2, 0.9, count)
+    nu = mu * rng.uniform(0.05, 0.7, count)
+    p_mu = rng.uniform(0.1, 0.9, count)
+    if is_one:
+        return decoy_finite.Light(intensities=(mu, nu), p_intensities=(p_mu, 1 - p_mu))
+    omega = np.minimum(rng.choice([0.0, 2e-4, 0.02], count), 0.5 * np.minimum(nu, mu - nu))
+    p_nu = (1 - p_mu) * rng.uniform(0.1, 0.9, count)
+    return decoy_finite.Light(intensities=(mu, nu, omega), p_intensities=(p_mu, p_nu, 1 - p_mu - p_nu))
+
+
+def many_yields(rng, count):
+    """Each photon number's yield: a lossy link; photon-number splitting of several strengths; Eve's own light, which
+    makes empty pulses click as often as any; and anything at all."""
+    lossy = 1 - (1 - 10 ** rng.uniform(-7, -3, (count, 1))) * (1 - 10 ** rng.uniform(-4, -0.5, (count, 1))) ** PHOTONS
+    passed = rng.integers(1, 4, (count, 1)) <= PHOTONS
+    split = np.where(passed, 10 ** rng.uniform(-3, 0, (count, 1)), 10 ** rng.uniform(-7, -3, (count, 1)))
+    injected = np.maximum(lossy, 10 ** rng.uniform(-4, 0, (count, 1)))
+    anything = 10 ** rng.uniform(-5, 0, (count, len(PHOTONS)))
+    kinds = np.stack([lossy, split, injected, anything])
+    return kinds[rng.integers(len(kinds), size=count), np.arange(count)]
+
+
+def many_truths(rng, light, count):
+    """Detections and errors per photon number of one basis, and their counts per intensity.
+
+    Empty pulses carry no bit, so half of what they make are errors, whatever Eve does.
+    """
+    mu, p = (np.stack(each, axis=-1)[:, None, :] for each in (light.intensities, light.p_intensities))
+    weight = p * np.exp(-mu) * mu ** PHOTONS[:, None] / np.array([float(math.factorial(n)) for n in PHOTONS])[:, None]
+    tau = weight.sum(axis=-1)
+    law = tau * many_yields(rng, count)
+    detections = rng.multinomial((10 ** rng.uniform(3, 9, count)).astype(int), law / law.sum(axis=1, keepdims=True))
+    wrong = rng.uniform(0, 0.5, (count, len(PHOTONS))) * rng.choice([1.0, 0.1], (count, 1))
+    wrong[:, 0] = 0.5
+    errors = rng.binomial(detections, wrong)
+    label = weight / tau[..., None]
+    right = rng.multinomial(detections - errors, label).sum(axis=1)
+    m = rng.multinomial(errors, label).sum(axis=1)
+    columns = [tuple(column.astype(float) for column in each.T) for each in (right + m, m)]
+    return detections, errors, *columns
+
+
+def study_violations(seed, decoys, deviations, epsilon_sec, count):
+    """How often each bound of the studies was on the wrong side: empty, single, single in the test, their errors."""
+    rng = Streams(seed=seed).get(f"{decoys}/{deviations}")
+    light = many_settings(rng, count, is_one=decoys == "one")
+    key_truth, _, n_key, m_key = many_truths(rng, light, count)
+    test_truth, wrong_truth, n_test, m_test = many_truths(rng, light, count)
+    seen = decoy_finite.Seen(n_key=n_key, m_key=m_key, n_test=n_test, m_test=m_test)
+    prove = decoy_finite.one_decoy if decoys == "one" else decoy_finite.two_decoys
+    with np.errstate(all="ignore"):
+        found = prove(light, seen, limits_named(deviations), np.float64(epsilon_sec))
+    assert ((found.single > 0) & (found.phase < 0.5)).sum() > count / 50  # the search sees blocks with key
+    return np.array([
+        (found.vacuum > key_truth[:, 0] + 1e-6).sum(),
+        (found.single > key_truth[:, 1] + 1e-6).sum(),
+        (found.single_test > test_truth[:, 1] + 1e-6).sum(),
+        (found.errors_test < wrong_truth[:, 1] - 1e-6).sum(),
+    ])  # fmt: skip
+
+
+VARIANTS = [(decoys, deviations) for decoys in ("two", "one") for deviations in ("hoeffding", "chernoff")]
+
+
+@pytest.mark.parametrize(("decoys", "deviations"), VARIANTS)
+def test_no_study_bound_is_on_the_wrong_side_in_ten_thousand_random_and_hostile_channels(decoys, deviations):
+    # 1e4 channels, 12 deviations of 5e-12 each: a correct bound fails here with probability below 1e-6.
+    assert study_violations(61, decoys, deviations, 1e-10, 10_000).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("decoys", "deviations"), VARIANTS)
+def test_study_bounds_keep_loose_failure_probabilities_too(decoys, deviations):
+    # Each bound rests on 5 deviations at most. With a share of 0.01 each, 500 failures are expected at worst in 1e4.
+    assert study_violations(62, decoys, deviations, 0.2, 10_000).max() < 500
+
+
+@pytest.mark.parametrize("decoys", ["two", "one"])
+def test_the_search_of_the_studies_would_see_a_wrong_bound(decoys):
+    shares = 19 if decoys == "one" else 21
+    counted = study_violations(63, decoys, "hoeffding", shares * 0.999_999, 3000)
+    assert counted[[1, 3]].min() > 5, counted

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qanat.keyrate.protocols.bb84 import bb84
+    from qanat.keyrate.protocols.bbm92 import bbm92
     from qanat.keyrate.protocols.cow import cow
     from qanat.keyrate.protocols.cv_gaussian import cv_gaussian
     from qanat.keyrate.protocols.cv_qpsk import cv_qpsk
     from qanat.keyrate.protocols.decoy_bb84 import decoy_bb84
     from qanat.keyrate.protocols.di import di
     from qanat.keyrate.protocols.dps import dps
+    from qanat.keyrate.protocols.e91 import e91
     from qanat.keyrate.protocols.hd_bb84 import hd_bb84
     from qanat.keyrate.protocols.mdi import mdi
     from qanat.keyrate.protocols.mode_pairing import mode_pairing
@@ -38,12 +40,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bb84",
+    "bbm92",
     "cow",
     "cv_gaussian",
     "cv_qpsk",
     "decoy_bb84",
     "di",
     "dps",
+    "e91",
     "hd_bb84",
     "mdi",
     "mode_pairing",

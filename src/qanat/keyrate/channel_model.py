@@ -7,12 +7,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from qanat.keyrate.decoy import DecoySettings, Three
 from qanat.keyrate.lim2014 import SecretLength, length_from_values
 from qanat.keyrate.sampling import binary_entropy
 
+Number = Any  # a float, or an array of them
 TAG_BITS_SHORTEST = 0  # then the paper's own log2(2 / epsilon_cor) is charged for verification
+
+
+def p_detection(eta: Number, mu: Number, y0: Number, p_afterpulse: Number) -> Number:
+    """R_k = D_k (1 + p_ap) with D_k = 1 - (1 - Y0) e^(-eta mu): numbers or arrays. Lim et al. 2014, section IV."""
+    return (y0 - (1 - y0) * np.expm1(-eta * mu)) * (1 + p_afterpulse)
+
+
+def p_error(eta: Number, mu: Number, y0: Number, misalignment: Number, p_afterpulse: Number) -> Number:
+    """e_k = Y0 / 2 + e_mis (1 - e^(-eta mu)) + p_ap D_k / 2: numbers or arrays. Lim et al. 2014, section IV.
+
+    The paper prints the channel's transmittance here; with the receiver's it agrees with D_k.
+    """
+    light = -np.expm1(-eta * mu)
+    return y0 / 2 + misalignment * light + p_afterpulse * (y0 + (1 - y0) * light) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +58,12 @@ class LinkModel:
 
     def p_detection(self, intensity: float, length_km: float) -> float:
         """R_k: detection probability per pulse with matching bases, afterpulses included."""
-        return self._p_click(intensity, length_km) * (1 + self.p_afterpulse)
+        return float(p_detection(self.transmittance(length_km), intensity, 2 * self.p_dark, self.p_afterpulse))
 
     def p_error(self, intensity: float, length_km: float) -> float:
         """e_k: probability per pulse of a detection with the wrong bit."""
-        signal = -math.expm1(-self.transmittance(length_km) * intensity)
-        after = self.p_afterpulse * self._p_click(intensity, length_km) / 2
-        return self.p_dark + self.p_misaligned * signal + after
-
-    def _p_click(self, intensity: float, length_km: float) -> float:
-        return 1 - (1 - 2 * self.p_dark) * math.exp(-self.transmittance(length_km) * intensity)
+        eta = self.transmittance(length_km)
+        return float(p_error(eta, intensity, 2 * self.p_dark, self.p_misaligned, self.p_afterpulse))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,42 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qanat.keyrate.counts import CountsError
 
 Three = tuple[float, float, float]
+Real = TypeVar("Real", float, NDArray[np.float64])  # one number on the live path, arrays in studies
+
+
+def vacuum_from(tau_0: Real, mu2: Real, mu3: Real, n2_high: Real, n3_low: Real) -> Real:
+    """Lim et al. 2014, eq. (2), from scaled counts e^mu_k / p_k n_k; unclamped.
+
+    The one formula of all users: the live path, finite studies of one and of two decoys, and asymptotic ones (counts
+    per pulse of one intensity, tau = 1: Ma et al. 2005, eq. 18).
+    """
+    return tau_0 * (mu2 * n3_low - mu3 * n2_high) / (mu2 - mu3)
+
+
+def single_photons_from(
+    tau_1: Real, intensities: tuple[Real, Real, Real], n1_high: Real, n2_low: Real, n3_high: Real, empty: Real
+) -> Real:
+    """Lim et al. 2014, eq. (3), from scaled counts; ``empty`` is s_0 / tau_0; unclamped.
+
+    The same for all users: Ma et al. 2005, eq. (21), has tau = 1. One decoy (Rusca et al. 2018) is the case mu3 = 0
+    with an upper bound on empty pulses' detections as both ``n3_high`` and ``empty``.
+    """
+    mu1, mu2, mu3 = intensities
+    multi = (mu2**2 - mu3**2) / mu1**2 * (n1_high - empty)
+    return tau_1 * mu1 * (n2_low - n3_high - multi) / (mu1 * (mu2 - mu3) - mu2**2 + mu3**2)
+
+
+def single_photon_errors_from(tau_1: Real, mu2: Real, mu3: Real, m2_high: Real, m3_low: Real) -> Real:
+    """Lim et al. 2014, eq. (4), from scaled error counts; unclamped. Ma et al. 2005, eq. (25), has tau = 1."""
+    return tau_1 * (m2_high - m3_low) / (mu2 - mu3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,22 +92,21 @@ def vacuum_bound(settings: DecoySettings, n: Three, epsilon_share: float) -> flo
     delta = deviation(math.fsum(n), epsilon_share)
     n3_low = settings.scaled(2, n[2] - delta)
     n2_high = settings.scaled(1, n[1] + delta)
-    s0 = settings.tau(0) * (mu2 * n3_low - mu3 * n2_high) / (mu2 - mu3)
+    s0 = vacuum_from(settings.tau(0), mu2, mu3, n2_high, n3_low)
     # More empty-pulse detections than detections: the counts fell outside the bounds' confidence.
     return min(max(0.0, s0), math.fsum(n))
 
 
 def single_photon_bound(settings: DecoySettings, n: Three, epsilon_share: float) -> float:
     """Lower bound on detections of one-photon pulses, s_1. Source: Lim et al. 2014, eq. (3)."""
-    mu1, mu2, mu3 = settings.intensities
     total = math.fsum(n)
     delta = deviation(total, epsilon_share)
     s0 = vacuum_bound(settings, n, epsilon_share)
     n1_high = settings.scaled(0, n[0] + delta)
     n2_low = settings.scaled(1, n[1] - delta)
     n3_high = settings.scaled(2, n[2] + delta)
-    multi = (mu2**2 - mu3**2) / mu1**2 * (n1_high - s0 / settings.tau(0))
-    s1 = settings.tau(1) * mu1 * (n2_low - n3_high - multi) / (mu1 * (mu2 - mu3) - mu2**2 + mu3**2)
+    empty = s0 / settings.tau(0)
+    s1 = single_photons_from(settings.tau(1), settings.intensities, n1_high, n2_low, n3_high, empty)
     return min(max(0.0, s1), total - s0)
 
 
@@ -89,4 +120,4 @@ def single_photon_errors_bound(settings: DecoySettings, m: Three, epsilon_share:
     delta = deviation(math.fsum(m), epsilon_share)
     m2_high = settings.scaled(1, m[1] + delta)
     m3_low = settings.scaled(2, max(0.0, m[2] - delta))
-    return max(0.0, settings.tau(1) * (m2_high - m3_low) / (mu2 - mu3))
+    return max(0.0, single_photon_errors_from(settings.tau(1), mu2, mu3, m2_high, m3_low))

@@ -14,6 +14,8 @@ from qanat.core.errors import MisuseError
 
 Array = NDArray[np.float64]
 Value = float | str | Array | None
+ZERO: Array = np.array(0.0)
+ONE: Array = np.array(1.0)
 
 
 class ParameterError(MisuseError, ValueError):
@@ -103,6 +105,11 @@ class Parameter:
         unit = "" if q.choices else f" {q.unit}"
         detail = f"{protocol}: {self.name} = {value!r} {why}; allowed: {q.range_text}{unit}"
         return ParameterError(detail, name=self.name, value=value, allowed=q.range_text)
+
+
+def total_of(parts: Iterable[Array]) -> Array:
+    """Their sum, elementwise."""
+    return sum(parts, start=ZERO)
 
 
 def near_miss(given: str, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,10 @@ class Values:
     def __contains__(self, name: str) -> bool:
         """Whether it was given, or has a default."""
         return self._values.get(name) is not None
+
+    def items(self) -> ItemsView[str, Value]:
+        """All of them, by name."""
+        return self._values.items()
 
     def choice(self, name: str) -> str:
         value = self._values[name]
@@ -130,6 +134,8 @@ class Protocol:
         sources: Where the formula stands in print.
         constraints: Between parameters.
         bound: What no rate of it may exceed: "plob", "single-repeater", or nothing.
+        free: Which tunable parameters matter, given the others; all where it is left out. An optimiser that is told
+            no names takes these.
     """
 
     name: str
@@ -140,6 +146,7 @@ class Protocol:
     sources: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
     bound: str | None = "plob"
+    free: Callable[[Mapping[str, Any]], tuple[str, ...]] | None = None
 
     def __call__(self, **given: Any) -> Rate:
         """The rate at these parameters.

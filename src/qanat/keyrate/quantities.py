@@ -35,6 +35,33 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "decoys": Quantity(
         unit="variant", text="how single photons are bounded", choices=("infinite", "vacuum_weak", "two", "one")
     ),
+    "vacuum": Quantity(
+        unit="convention",
+        text="whether detections of empty pulses are credited as secret; left out: as the source of the formula has it",
+        choices=("credited", "not_credited"),
+    ),
+    "deviations": Quantity(
+        unit="variant",
+        text="how far counts may lie from their means: a deviation of all counts together, or of each intensity's own",
+        choices=("hoeffding", "chernoff"),
+    ),
+    "mean_pairs": Quantity(
+        unit="pairs per pump pulse", text="mean photon pairs of a down-conversion source", is_low_open=True, high=10.0
+    ),
+    "source_share": Quantity(
+        unit="ratio",
+        text="of the channel's loss in dB that lies between the pair source and the first end; 0 is a source there",
+        high=1.0,
+    ),
+    "visibility": Quantity(unit="ratio", text="of the entangled pairs as emitted: a Werner state's weight", high=1.0),
+    "p_chsh": Quantity(
+        unit=PROBABILITY, text="that the settings of a round serve the CHSH inequality", high=1.0, is_high_open=True
+    ),
+    "mu_trojan": Quantity(
+        unit="photons per pulse",
+        text="mean photon number of a Trojan-horse probe as it comes back out of the transmitter",
+        high=10.0,
+    ),
     # basis and sifting
     "sifting": Quantity(
         unit="factor",

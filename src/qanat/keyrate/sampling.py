@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 def binary_entropy(x: float) -> float:
     """h(x) in bits.
@@ -19,6 +22,30 @@ def binary_entropy(x: float) -> float:
     return -x * math.log2(x) - (1 - x) * math.log1p(-x) / math.log(2)
 
 
+def rest_deviation(
+    epsilon_share: NDArray[np.float64] | float,
+    error_rate: NDArray[np.float64] | float,
+    c: NDArray[np.float64] | float,
+    d: NDArray[np.float64] | float,
+) -> NDArray[np.float64]:
+    """gamma(a, b, c, d) of Lim et al. 2014, eq. (5), with a share a / 21 of the failure probability (a / 19 with one
+    decoy): numbers or arrays, for the live path and for studies. 0 < b < 1."""
+    variance = (1 - error_rate) * error_rate
+    harmonic = (c + d) / (c * d)
+    inner = np.maximum(1.0, harmonic / variance / epsilon_share**2)
+    found: NDArray[np.float64] = np.sqrt(harmonic * variance / math.log(2) * np.log2(inner))
+    return found
+
+
+def serfling(
+    n: NDArray[np.float64] | float, k: NDArray[np.float64] | float, epsilon_share: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """mu of Tomamichel et al. 2012: by how much n events may err more often than a random sample of k others, but with
+    probability ``epsilon_share`` squared: numbers or arrays, for the live path and for studies."""
+    found: NDArray[np.float64] = np.sqrt((n + k) * (k + 1) / (n * k * k) * -np.log(epsilon_share))
+    return found
+
+
 def printed_deviation(epsilon_sec: float, error_rate: float, c: float, d: float) -> float:
     """gamma(a, b, c, d) of Lim et al. 2014, eq. (5), as printed, for 0 < b < 1.
 
@@ -26,10 +53,7 @@ def printed_deviation(epsilon_sec: float, error_rate: float, c: float, d: float)
     has many errors (about 50 and more) and is none where it has few; at b = 0 it is even 0.
     ``phase_error_bound`` therefore never relies on it alone.
     """
-    b = error_rate
-    harmonic = (c + d) / (c * d)
-    inner = harmonic / ((1 - b) * b) * (21 / epsilon_sec) ** 2
-    return math.sqrt(harmonic * (1 - b) * b / math.log(2) * math.log2(max(1.0, inner)))
+    return float(rest_deviation(epsilon_sec / 21, error_rate, c, d))
 
 
 def phase_error_bound(*, errors: float, c: float, d: float, epsilon_sec: float) -> float:

@@ -55,7 +55,8 @@ def optimised(protocol: Protocol, over: Sequence[str] | None = None, **given: An
 def _chosen(protocol: Protocol, over: Sequence[str] | None, given: dict[str, Any]) -> tuple[Parameter, ...]:
     tunable = {parameter.name: parameter for parameter in protocol.tunable}
     if over is None:
-        return tuple(parameter for name, parameter in tunable.items() if name not in given)
+        matter = tunable if protocol.free is None else protocol.free(given)
+        return tuple(tunable[name] for name in matter if name not in given)
     for name in over:
         if name not in tunable:
             listed = f"{near_miss(name, tunable)}these can: {', '.join(tunable) or 'none'}"

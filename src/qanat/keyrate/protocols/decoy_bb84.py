@@ -1,25 +1,58 @@
-"""Decoy-state BB84, asymptotic: Ma, Qi, Zhao, Lo, Phys. Rev. A 72, 012326 (2005).
+"""Decoy-state BB84 with weak coherent pulses: asymptotic, or finite when a block size is given.
 
-R = q { -Q_mu f h(E_mu) + Q_1 [1 - h(e_1)] }, eq. (1), with Q_1 = Y_1 mu e^-mu. How Y_1 and e_1 are known is the
-variant: ``infinite`` decoys know them exactly, ``two`` bounds them from decoys nu and omega (eqs. 18, 21, 25),
-``vacuum_weak`` is the same with omega = 0 (eqs. 34, 37).
+**Asymptotic**: Ma, Qi, Zhao, Lo, Phys. Rev. A 72, 012326 (2005). R = q { -Q_mu f h(E_mu) + Q_1 [1 - h(e_1)] }, eq. (1),
+with Q_1 = Y_1 mu e^-mu. How Y_1 and e_1 are known is the variant ``decoys``: ``infinite`` decoys know them exactly,
+``two`` bounds them from decoys nu and omega (eqs. 18, 21, 25), ``vacuum_weak`` is the same with omega = 0 (eqs. 34,
+37), ``one`` has the signal and nu alone (the limit of Rusca et al. for long blocks). The signal makes the key.
+
+**Finite** (``n_x`` sifted bits in the key basis, or ``n_sent`` pulses), against general attacks: with ``two`` and
+``vacuum_weak`` Lim et al., Phys. Rev. A 89, 022307 (2014); with ``one`` Rusca et al., Appl. Phys. Lett. 112, 171104
+(2018). Every intensity makes key; both ends choose the key basis with ``p_basis``; mu, nu and omega are sent with
+``p_mu``, ``p_nu`` and the rest. With s_0 and s_1 lower bounds on empty and single-photon detections in the key and phi
+an upper bound on the phase error rate of the latter,
+
+    l = s_0 + s_1 [1 - h(phi)] - f n_x h(E) - 6 log2(21 / epsilon_sec) - log2(2 / epsilon_cor),
+
+19 in place of 21 with one decoy. Counts lie within Hoeffding's deviation of their means, or within Chernoff's
+(``deviations``), which is tighter for rare intensities. The rate is l over the pulses sent.
+
+The live path computes the same l from what was seen (``lim2014.secret_length``); it never exceeds the one here: it
+adds a bound from the exact law where fewer than about 50 errors were seen, takes what was really disclosed, and does
+not credit empty pulses. Whether those are credited is the convention ``vacuum``: the finite formulas do, Ma et al. do
+not. Expected counts predict a rate; they are no key.
+
+With ``mu_trojan`` photons of a Trojan-horse probe coming back per pulse, the asymptotic phase error rate of single
+photons is that of Lucamarini et al., Phys. Rev. X 5, 031030 (2015) (``trojan.py``): Delta / Y_1 grows with the loss.
+
+The channel: a click without afterpulse has probability 1 - (1 - Y0) e^(-eta mu) (Lim et al., section IV), in the
+asymptotic formulas Y0 + 1 - e^(-eta mu) (Ma et al., eq. 10).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from qanat.keyrate.fibre import (
-    background,
-    binary_entropy,
-    channel_parameters,
-    phase_entropy,
-    ratio,
-    transmittance,
+from qanat.keyrate import trojan
+from qanat.keyrate.block import (
+    BLOCK_CONSTRAINTS,
+    NO_TROJAN_IN_A_BLOCK,
+    block_parameters,
+    epsilons,
+    is_finite,
+    pulses,
+    signed_length,
+    verification,
 )
-from qanat.keyrate.parameter import Array
+from qanat.keyrate.channel_model import p_detection, p_error
+from qanat.keyrate.decoy import single_photon_errors_from, single_photons_from, vacuum_from
+from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Light, Seen, one_decoy, two_decoys
+from qanat.keyrate.deviations import limits_named
+from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, phase_entropy, ratio, transmittance
+from qanat.keyrate.parameter import ONE, ZERO, Array, total_of
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
 
@@ -53,50 +86,156 @@ class Channel:
 def bounds(channel: Channel, mu: Array, nu: Array, omega: Array) -> tuple[Array, Array, Array]:
     """Y_0 and Y_1 from below, e_1 from above, from the gains of mu > nu + omega, nu > omega >= 0."""
     q_mu, q_nu, q_omega = (channel.gain(each) * np.exp(each) for each in (mu, nu, omega))
-    y0 = np.maximum((nu * q_omega - omega * q_nu) / (nu - omega), 0.0)
-    y1 = (mu / (mu * nu - mu * omega - nu**2 + omega**2)) * (q_nu - q_omega - (nu**2 - omega**2) / mu**2 * (q_mu - y0))
-    wrong = channel.errors(nu) * np.exp(nu) - channel.errors(omega) * np.exp(omega)
-    return y0, np.maximum(y1, 0.0), np.minimum(ratio(wrong, (nu - omega) * y1, 0.5), 0.5)
+    y0 = np.maximum(vacuum_from(ONE, nu, omega, q_nu, q_omega), 0.0)
+    y1 = single_photons_from(ONE, (mu, nu, omega), q_mu, q_nu, q_omega, y0)
+    m_nu, m_omega = (channel.errors(each) * np.exp(each) for each in (nu, omega))
+    wrong = single_photon_errors_from(ONE, nu, omega, m_nu, m_omega)
+    return y0, np.maximum(y1, 0.0), np.minimum(ratio(wrong, y1, 0.5), 0.5)
+
+
+def bounds_one(channel: Channel, mu: Array, nu: Array) -> tuple[Array, Array, Array]:
+    """The same from mu and nu alone: half of what empty pulses make are errors, so errors bound it from above."""
+    q_mu, q_nu = (channel.gain(each) * np.exp(each) for each in (mu, nu))
+    m_mu, m_nu = (channel.errors(each) * np.exp(each) for each in (mu, nu))
+    y0 = np.maximum(vacuum_from(ONE, mu, nu, q_mu, q_nu), 0.0)
+    most: Array = 2 * np.minimum(m_mu, m_nu)
+    y1 = single_photons_from(ONE, (mu, nu, ZERO), q_mu, q_nu, most, most)
+    wrong = single_photon_errors_from(ONE, mu, nu, m_mu, m_nu)
+    return y0, np.maximum(y1, 0.0), np.minimum(ratio(wrong, y1, 0.5), 0.5)
 
 
 def formula(values: Values) -> Found:
-    """Eq. (1), per emitted pulse."""
+    """Asymptotic or finite, per emitted pulse."""
+    if not is_finite(values):
+        return asymptotic(values)
+    expected = per_pulse(values)
+    n_sent = pulses(values, total_of(expected.n_key))
+    return key(values, expected.times(n_sent), n_sent)
+
+
+def asymptotic(values: Values) -> Found:
+    """Eq. (1) of Ma et al."""
     channel = Channel(transmittance(values), background(values), values["misalignment"], values["p_afterpulse"])
     mu, variant = values["mu"], values.choice("decoys")
-    y0 = channel.y0
     if variant == "infinite":
-        y1, e1 = channel.single
+        y0, (y1, e1) = channel.y0, channel.single
+    elif variant == "one":
+        y0, y1, e1 = bounds_one(channel, mu, values["nu"])
     else:
         y0, y1, e1 = bounds(channel, mu, values["nu"], _omega(values))
     gain, q1 = channel.gain(mu), y1 * mu * np.exp(-mu)
     qber = np.minimum(ratio(channel.errors(mu), gain, 0.5), 0.5)
     correction = gain * values["f_ec"] * binary_entropy(qber)
-    secret = q1 * (1 - phase_entropy(e1))
+    phase = trojan.phase_error(values, e1, y1)
+    secret = q1 * (1 - phase_entropy(phase))
+    vacuum = y0 * np.exp(-mu) * _credits_vacuum(values, by_source=False)
     return Found(
-        rate=values["sifting"] * (secret - correction),
+        rate=values["sifting"] * (vacuum + secret - correction),
         qber=qber,
         terms={
             "gain": gain,
             "yield_vacuum": y0,
             "yield_single_photon": y1,
             "error_single_photon": e1,
+            "phase_error_single_photon": phase,
             "gain_single_photon": q1,
+            "vacuum_secret": vacuum,
             "single_photon_secret": secret,
             "error_correction": correction,
         },
+        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION),
         sifted=values["sifting"] * gain,
     )
+
+
+def light_of(values: Values) -> Light:
+    """The intensities that a finite block sends."""
+    mu, nu, p_mu = values["mu"], values["nu"], values["p_mu"]
+    if values.choice("decoys") == "one":
+        return Light(intensities=(mu, nu), p_intensities=(p_mu, 1 - p_mu))
+    p_nu = values["p_nu"]
+    return Light(intensities=(mu, nu, _omega(values)), p_intensities=(p_mu, p_nu, 1 - p_mu - p_nu))
+
+
+def per_pulse(values: Values) -> Seen:
+    """Expected counts per pulse sent: Lim et al. 2014, section IV."""
+    light, eta, y0 = light_of(values), transmittance(values), background(values)
+    after, p_key = values["p_afterpulse"], values["p_basis"] ** 2
+    p_test = (1 - values["p_basis"]) ** 2
+    pairs = list(zip(light.p_intensities, light.intensities, strict=True))
+    n = [p * p_detection(eta, mu, y0, after) for p, mu in pairs]
+    m = [p * p_error(eta, mu, y0, values["misalignment"], after) for p, mu in pairs]
+    return Seen(
+        n_key=tuple(p_key * each for each in n),
+        m_key=tuple(p_key * each for each in m),
+        n_test=tuple(p_test * each for each in n),
+        m_test=tuple(p_test * each for each in m),
+    )
+
+
+def key(values: Values, seen: Seen, n_sent: Array) -> Found:
+    """The finite key of a block with these counts."""
+    prove, shares = (one_decoy, SHARES_ONE) if values.choice("decoys") == "one" else (two_decoys, SHARES_TWO)
+    epsilon_sec = values["epsilon_sec"]
+    found = prove(light_of(values), seen, limits_named(values.choice("deviations")), epsilon_sec)
+    n_x, m_x = total_of(seen.n_key), total_of(seen.m_key)
+    qber = np.minimum(ratio(m_x, n_x, 0.5), 0.5)
+    parts = {
+        "vacuum": found.vacuum * _credits_vacuum(values, by_source=True),
+        "single_photon": found.single,
+        "phase_error": -found.single * binary_entropy(found.phase),
+        "reconciliation": -values["f_ec"] * n_x * binary_entropy(qber),
+        "verification": -verification(values),
+        "secrecy": -6 * np.log2(shares / epsilon_sec),
+    }
+    length = signed_length(parts, found.missing)
+    return Found(
+        rate=length / n_sent,
+        qber=qber,
+        terms={
+            **{f"{name}_bits": value for name, value in parts.items()},
+            "signed_length_bits": length,
+            "n_sent": n_sent,
+            "n_x": n_x,
+            "n_test": total_of(seen.n_test),
+            "errors_test": total_of(seen.m_test),
+            "single_photon_test": found.single_test,
+            "single_photon_errors_test": found.errors_test,
+            "phase_error_rate": found.phase,
+        },
+        epsilon=epsilons(values),
+        assumptions=(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO),
+        sifted=n_x / n_sent,
+    )
+
+
+FINITE_TWO = (
+    "intensities are drawn independently of the basis, with probabilities that do not drift",
+    "expected counts: with fewer than about 50 errors in the test the live path proves less than is printed",
+)
+FINITE_ONE = (*FINITE_TWO, "errors of the key are counted per intensity after reconciliation, and announced by nobody")
+
+
+def _credits_vacuum(values: Values, *, by_source: bool) -> bool:
+    return values.choice("vacuum") == "credited" if "vacuum" in values else by_source
+
+
+def _omega(values: Values) -> Array:
+    return values["omega"] * (values.choice("decoys") == "two")
 
 
 def _has_decoys(values: Values) -> bool:
     return values.choice("decoys") != "infinite"
 
 
-def _omega(values: Values) -> Array:
-    return values["omega"] * (values.choice("decoys") != "vacuum_weak")
+def _p_omega(values: Values) -> Array:
+    """Of the weakest decoy; it needs some where there is one and the block is finite."""
+    if not is_finite(values) or values.choice("decoys") == "one":
+        return ONE
+    return 1 - values["p_mu"] - values["p_nu"]
 
 
-ORDER = (  # eq. (12): the bounds hold for these only
+CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
     Constraint(
         name="nu",
         text="nu must be brighter than omega",
@@ -107,7 +246,28 @@ ORDER = (  # eq. (12): the bounds hold for these only
         text="nu + omega must be less than mu, or the bound on Y_1 does not hold",
         holds=lambda values: np.asarray((values["nu"] + _omega(values) < values["mu"]) | (not _has_decoys(values))),
     ),
+    Constraint(
+        name="p_nu",
+        text="p_mu + p_nu must be less than 1: what is left is the probability of the weakest decoy",
+        holds=lambda values: np.asarray(_p_omega(values) > 1e-6),
+    ),
+    Constraint(
+        name="decoys",
+        text="no block is long enough for infinitely many decoys: take two, vacuum_weak or one",
+        holds=lambda values: np.asarray(_has_decoys(values) or not is_finite(values)),
+    ),
+    *BLOCK_CONSTRAINTS,
+    NO_TROJAN_IN_A_BLOCK,
 )
+
+
+def free(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an optimiser chooses; omega if it is named. In the limit weaker decoys are always better: nu is held."""
+    if given.get("n_x") is None and given.get("n_sent") is None:
+        return ("mu",)
+    rest = ("p_mu",) if given.get("decoys") == "one" else ("p_mu", "p_nu")
+    return ("mu", "nu", *rest, "p_basis")
+
 
 decoy_bb84 = Protocol(
     name="decoy-bb84",
@@ -123,13 +283,26 @@ decoy_bb84 = Protocol(
         parameter("f_ec", 1.16, "Lim et al. 2014, section IV"),
         parameter("sifting", 1.0, "the key basis is chosen nearly always"),
         parameter("decoys", "vacuum_weak", "the variant in use"),
+        parameter("vacuum", None, "as the source has it", is_optional=True),
+        parameter("deviations", "hoeffding", "Lim et al. 2014, Rusca et al. 2018"),
+        parameter("mu_trojan", 0.0, "an isolated transmitter"),
         parameter("mu", 0.48, "Ma et al. 2005, section V", search=(0.01, 1.2)),
-        parameter("nu", 0.05, "Ma et al. 2005, section V"),
-        parameter("omega", 0.0, "vacuum"),
+        parameter("nu", 0.05, "Ma et al. 2005, section V", search=(0.002, 0.6)),
+        parameter("omega", 0.0, "vacuum", search=(0.0, 0.05)),
+        *block_parameters(),
+        parameter("p_mu", 0.6, "ours; used with a block size only", search=(0.02, 0.999)),
+        parameter("p_nu", 0.3, "ours; used with a block size only", search=(0.0005, 0.9)),
         parameter("clock_hz", 1e9, "a fast source"),
     ),
     formula=formula,
-    assumptions=("phase-randomised pulses: photon numbers follow Poisson's law", "asymptotic: no finite-size effects"),
-    constraints=ORDER,
-    sources=("Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005)", "Lo, Ma, Chen, PRL 94, 230504 (2005)"),
+    assumptions=("phase-randomised pulses: photon numbers follow Poisson's law",),
+    constraints=CONSTRAINTS,
+    free=free,
+    sources=(
+        "Ma, Qi, Zhao, Lo, PRA 72, 012326 (2005)",
+        "Lo, Ma, Chen, PRL 94, 230504 (2005)",
+        "Lim, Curty, Walenta, Xu, Zbinden, PRA 89, 022307 (2014)",
+        "Lucamarini et al., PRX 5, 031030 (2015), for mu_trojan",
+        "Rusca, Boaron, Grunenfelder, Martin, Zbinden, APL 112, 171104 (2018)",
+    ),
 )

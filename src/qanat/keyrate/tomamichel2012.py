@@ -24,7 +24,7 @@ import math
 
 from qanat.keyrate.counts import CountsError
 from qanat.keyrate.lim2014 import SecretLength
-from qanat.keyrate.sampling import binary_entropy, rest_rate_bound
+from qanat.keyrate.sampling import binary_entropy, rest_rate_bound, serfling
 
 
 def serfling_deviation(*, n: int, k: int, epsilon_sec: float) -> float:
@@ -37,7 +37,7 @@ def serfling_deviation(*, n: int, k: int, epsilon_sec: float) -> float:
         >>> round(serfling_deviation(n=100_000, k=10_000, epsilon_sec=1e-10), 4)
         0.0518
     """
-    return math.sqrt((n + k) * (k + 1) / (n * k * k) * math.log(4 / epsilon_sec))
+    return float(serfling(float(n), float(k), epsilon_sec / 4))
 
 
 def phase_error_rate_bound(*, errors: int, k: int, n: int, epsilon_sec: float) -> float:

@@ -7,8 +7,8 @@ from math import comb
 import numpy as np
 import pytest
 
-from qanat.keyrate.bbm92 import pair_secret_length, phase_error_rate_bound, serfling_deviation
 from qanat.keyrate.counts import CountsError
+from qanat.keyrate.tomamichel2012 import pair_secret_length, phase_error_rate_bound, serfling_deviation
 
 COMMON = {"tag_bits": 128, "epsilon_sec": 1e-10, "epsilon_cor": 1e-12}
 
