@@ -152,7 +152,6 @@ QUANTITIES: Final[dict[str, Quantity]] = {
         unit="variant", text="mutually unbiased bases in use: two, or all dimension + 1", choices=("two", "all")
     ),
     "chsh": Quantity(unit="value", text="of the CHSH expression, as observed", high=float(2 * 2**0.5)),
-    "visibility": Quantity(unit="ratio", text="of the entangled pairs' correlations", high=1.0),
     "p_decoy": Quantity(
         unit=PROBABILITY, text="that a signal is a decoy with both pulses lit", high=1.0, is_high_open=True
     ),
