@@ -33,7 +33,7 @@ def optimised(protocol: Protocol, over: Sequence[str] | None = None, **given: An
         >>> from qanat.keyrate import decoy_bb84
         >>> best = optimised(decoy_bb84, distance_km=[0, 100], decoys="infinite", misalignment=0.03)
         >>> [round(float(mu), 2) for mu in best.params["mu"]]
-        [0.53, 0.53]
+        [0.54, 0.53]
     """
     chosen = _chosen(protocol, over, given)
     held = {name: value for name, value in given.items() if name not in {each.name for each in chosen}}
