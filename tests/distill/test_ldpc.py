@@ -93,13 +93,12 @@ def test_kernels_and_plain_twin_say_the_same_bit_for_bit(seed):
         odds = np.full(count, 24, dtype=np.float32)
         odds[::50] = kernels.ODDS_MOST
         messages = np.ones(len(ours.columns) * ours.lanes, dtype=np.float32)
-        lines = np.empty((int(np.diff(ours.starts).max()), kernels.LANES), dtype=np.float32)
         for _ in range(25):
             if is_plain:
                 sweep_plain(ours, signs, odds, messages)
             else:
                 kernels.sweep(ours.starts, ours.columns, ours.shifts, ours.lanes, signs, odds, messages,
-                              lines, np.empty(kernels.LANES, np.float32))  # fmt: skip
+                              np.empty(ours.lanes, np.float32))  # fmt: skip
             assert np.isfinite(odds).all()
             assert np.isfinite(messages).all()
         runs.append((odds, messages))

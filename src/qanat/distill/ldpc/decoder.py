@@ -34,9 +34,7 @@ class Decoder:
         self._odds = np.empty(code.bits, dtype=np.float32)
         self._messages = np.empty(len(code.columns) * code.lanes, dtype=np.float32)
         self._errors = np.empty(code.bits, dtype=np.uint8)
-        longest = int(np.diff(code.starts).max())
-        self._lines = np.empty((longest, kernels.LANES), dtype=np.float32)
-        self._product = np.empty(kernels.LANES, dtype=np.float32)
+        self._product = np.empty(code.lanes, dtype=np.float32)
         self.iteration_count = 0
 
     def errors(self, code: Code, wanted: NDArray[np.uint8], frame_bits: int, qber: float) -> NDArray[np.uint8] | None:
@@ -57,7 +55,7 @@ class Decoder:
         reached = np.empty_like(wanted)
         shape = (code.starts, code.columns, code.shifts, code.lanes)
         for iteration in range(ITERATIONS_MAX):
-            kernels.sweep(*shape, signs, self._odds, self._messages, self._lines, self._product)
+            kernels.sweep(*shape, signs, self._odds, self._messages, self._product)
             self.iteration_count += 1
             if iteration + 1 < FIRST_CHECK:
                 continue
@@ -69,5 +67,5 @@ class Decoder:
 
     def wipe(self) -> None:
         """Forget what was decoded."""
-        for array in (self._odds, self._messages, self._errors, self._lines, self._product):
+        for array in (self._odds, self._messages, self._errors, self._product):
             array[:] = 0
