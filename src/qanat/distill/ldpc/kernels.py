@@ -20,11 +20,12 @@ from typing import Any
 import numba
 import numpy as np
 
-# Odds stay within 2**-60 .. 2**60: far above the largest message, 2**25, so that what a check is told stays strong when
-# its own message is taken out; and 2**60 * 2**61, the largest product below, fits float32.
-ODDS_MOST = np.float32(2.0**60)
-ODDS_LEAST = np.float32(2.0**-60)
-NEAR = np.float32(2.0**-24)  # smallest difference of two float32 near 1
+# A check never says more than 2**11, and odds stay within 2**-110 .. 2**110, ten such messages: what the bound cuts off
+# is missing when messages weaken again, and a bit of high degree that was sure may then turn over, and others with it.
+# Products below fit float32: 2**110 * 2 and, before it is cut, 2**110 * 2**22, which may be infinite.
+ODDS_MOST = np.float32(2.0**100)
+ODDS_LEAST = np.float32(2.0**-100)
+NEAR = np.float32(2.0**-18)  # of t to 1
 
 _jit: Any = numba.njit(cache=True, error_model="numpy", boundscheck=False, nogil=True)
 _f = np.float32
@@ -48,6 +49,21 @@ def syndrome(starts, columns, shifts, lanes, bits, out):
             shift = shifts[edge]
             _add(target[: lanes - shift], source[shift:])
             _add(target[lanes - shift :], source[:shift])
+
+
+@_jit
+def has_syndrome(starts, columns, shifts, lanes, bits, wanted, parities):
+    """Whether these bits have the wanted parities; stops at the first row that differs. Scratch: uint8 (lanes)."""
+    for row in range(len(starts) - 1):
+        parities[:] = wanted[row * lanes : (row + 1) * lanes]
+        for edge in range(starts[row], starts[row + 1]):
+            source = bits[columns[edge] * lanes : (columns[edge] + 1) * lanes]
+            shift = shifts[edge]
+            _add(parities[: lanes - shift], source[shift:])
+            _add(parities[lanes - shift :], source[:shift])
+        if parities.any():
+            return False
+    return True
 
 
 # The arithmetic runs over whole arrays from given places on, by unsigned index: slices would count references, two

@@ -114,7 +114,7 @@ def plan_from_parameters(parameters: bytes, size_bits: int) -> LdpcPlan:
         plan.splits <= rows[plan.code]
         and 1 <= plan.step_rows <= rows[plan.code]
         and plan.step_count <= STEPS_MAX
-        and QBER_LEAST <= plan.qber <= QBER_MOST
+        and round(QBER_LEAST / QBER_UNIT) <= plan.qber_units <= round(QBER_MOST / QBER_UNIT)
         and size_bits >= SIZE_BITS_LEAST
         and plan.frame_count(size_bits) <= FRAMES_MAX
         and plan.code_bits * plan.frame_count(size_bits) <= 2 * size_bits + plan.code_bits
