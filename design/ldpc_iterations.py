@@ -7,8 +7,8 @@ in the shares of degrees, so a linear programme in a small neighbourhood lowers 
 Ardakani, Yu, Kschischang, IEEE Trans. Commun. 58, 3117 (2010), with this path instead of an EXIT function). The rate is
 held. Where a profile does not decode yet, f is larger at first.
 
-Run: python design/ldpc_iterations.py 0 > part0 ... 3 > part3; then replace the lines of the same rates in
-design/ldpc_profiles.jsonl     (an hour together on one core)
+Run: python design/ldpc_iterations.py -1 > down; python design/ldpc_iterations.py 1 > up     (some minutes each)
+     cat down up > design/ldpc_profiles.jsonl
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 from ldpc_degrees import check_degree_wanted, trajectory, two_max
@@ -25,36 +24,46 @@ from scipy.optimize import linprog
 
 DEGREES = [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 30]
 OPERATING = 1.07  # f at which iterations shall be few
-F_BOUND = 1.021  # of the check degree: some tenth more edges than the first stage, for many iterations less
 LIMIT = 400  # iterations of a path
+GOAL = 1e-4  # entropy at which trajectory() ends
 COLUMNS = 512
-# The rates of 2 to 6 % in steps of 8 %, as chains that begin at a profile of the first stage.
-CHAINS = ([0.1595, 0.148, 0.138, 0.128], [0.1595 * 1.08**k for k in range(1, 7)], [0.30, 0.324, 0.352], [0.30 / 1.07])
+# Rows of the codes, in steps of 8 %: between two of them rows are spread (codes.py), at no loss up to there.
+# Where both chains begin: what `python design/ldpc_degrees.py 0` makes of rate 0.297 (5 %), the first stage.
+FIRST = {2: 0.12621, 3: 0.22345, 6: 0.01377, 7: 0.239, 20: 0.39757}
+MIDDLE = 150
+DOWN = [150, 139, 129, 120, 111, 103, 96, 89, 82, 76, 71, 66, 61, 56, 52, 48, 44, 40, 37, 34]
+UP = [161, 174, 188, 204, 221, 240, 260, 282, 306]
 Path_ = tuple[np.ndarray, np.ndarray, bool]
 
 
+def f_bound(rate: float) -> float:
+    """Of the check degree, see ldpc_degrees.py: at low rates edges would be too many for the columns."""
+    return 1.021 + 0.025 * min(0.1, max(0.0, 0.26 - rate)) + 0.25 * max(0.0, 0.13 - rate)
+
+
 def _nearest(
-    shares: dict[int, float], cost: np.ndarray, ensemble_check: dict[int, float], rate: float, q: float, reach: float
+    shares: dict[int, float], cost: np.ndarray, check_degree: float, rate: float, q: float, reach: float
 ) -> Ensemble | None:
     """The profile of this rate with least ``cost`` within ``reach`` of these shares; least change where cost is 0."""
-    count, now = len(DEGREES), np.array([shares.get(d, 0.0) for d in DEGREES])
+    degrees = [d for d in DEGREES if d <= (30 if rate > 0.1 else 24 if rate > 0.08 else 20)]
+    count, now = len(degrees), np.array([shares.get(d, 0.0) for d in degrees])
     identity, ones, none = np.eye(count), np.ones(count), np.zeros(count)
     limits = np.vstack([np.hstack([identity, -identity]), np.hstack([-identity, -identity]), np.hstack([none, ones])])
-    check_degree = 1 / sum(share / d for d, share in ensemble_check.items())
-    equal = np.vstack([np.hstack([ones, none]), np.hstack([1 / np.array(DEGREES, dtype=float), none])])
-    most_2 = two_max(ensemble_check, q)
+    equal = np.vstack([np.hstack([ones, none]), np.hstack([1 / np.array(degrees, dtype=float), none])])
+    check = concentrated(check_degree)
+    most_2 = two_max(check, q)
     found = linprog(
-        np.hstack([cost, none if cost.any() else ones]),
+        np.hstack([cost[:count], none if cost.any() else ones]),
         A_ub=limits,
         b_ub=np.hstack([now, -now, reach]),
         A_eq=equal,
         b_eq=[1.0, 1 / (check_degree * rate)],
-        bounds=[(0, most_2 if d == 2 else 1) for d in DEGREES] + [(0, None)] * count,
+        bounds=[(0, most_2 if d == 2 else 1) for d in degrees] + [(0, None)] * count,
         method="highs",
     )
     if found.status != 0:
         return None
-    return Ensemble({d: float(s) for d, s in zip(DEGREES, found.x[:count], strict=True) if s > 1e-6}, ensemble_check)
+    return Ensemble({d: float(s) for d, s in zip(degrees, found.x[:count], strict=True) if s > 1e-6}, check)
 
 
 def slope_of_iterations(ensemble: Ensemble, path: Path_) -> np.ndarray:
@@ -67,28 +76,31 @@ def slope_of_iterations(ensemble: Ensemble, path: Path_) -> np.ndarray:
     return slope
 
 
-def faster(near: dict[int, float], check_degree: float, rate: float, rounds: int = 36) -> tuple[Ensemble, float] | None:
+def iterations_of(ensemble: Ensemble, path: Path_) -> float:
+    """Of a path that went to the end, the last one counted in part, so that small gains are seen."""
+    before, after, _ = path
+    last, new = before[-1], float(after[-1] @ np.array([ensemble.variable.get(d, 0.0) for d in DEGREES]))
+    return len(before) - 1 + math.log(last / GOAL) / math.log(last / new)
+
+
+def faster(near: dict[int, float], check_degree: float, rate: float, rounds: int = 40) -> tuple[Ensemble, float] | None:
     """A profile of this rate near that one with few iterations at OPERATING, and the f that was reached."""
 
     def path(ensemble: Ensemble, f: float) -> Path_:
         return trajectory(ensemble, qber_from_entropy(rate / f), DEGREES, LIMIT)
 
     f, reach = OPERATING, 0.06
-    check = concentrated(check_degree)
-    best = _nearest(near, np.zeros(len(DEGREES)), check, rate, qber_from_entropy(rate / f), 2.0)
+    best = _nearest(near, np.zeros(len(DEGREES)), check_degree, rate, qber_from_entropy(rate / f), 2.0)
     assert best is not None, "no profile has this rate"
     run = path(best, f)
-    while not run[2]:
+    while not run[2] and f < 1.3:
         f += 0.004
-        if f > 1.3:
-            return None
         run = path(best, f)
     for _ in range(rounds):
-        new = _nearest(
-            best.variable, slope_of_iterations(best, run), check, rate, qber_from_entropy(rate / f), reach
-        )
-        new_run = path(new, f) if new else None
-        if new is not None and new_run is not None and new_run[2] and len(new_run[0]) < len(run[0]):
+        slope = slope_of_iterations(best, run)
+        new = _nearest(best.variable, slope, check_degree, rate, qber_from_entropy(rate / f), reach)
+        new_run = path(new, f) if new else run
+        if new and new_run[2] and iterations_of(new, new_run) < (1 - 2e-4) * iterations_of(best, run):
             best, run, reach = new, new_run, reach * 1.2
         else:
             reach /= 2
@@ -99,19 +111,17 @@ def faster(near: dict[int, float], check_degree: float, rate: float, rounds: int
             f, run, reach = max(OPERATING, f - 0.004), nearer, max(reach, 0.03)
         if reach < 2e-3:
             break
-    return best, f
+    return (best, f) if run[2] else None
 
 
 def main() -> None:
-    lines = Path(__file__).with_name("ldpc_profiles.jsonl").read_text().splitlines()
-    rates = CHAINS[int(sys.argv[1])]
-    first = min((json.loads(line) for line in lines), key=lambda each: abs(each["rate"] - rates[0]))
-    near = {int(d): s for d, s in first["variable"].items()}
-    for rate in (round(rate * COLUMNS) / COLUMNS for rate in rates):
-        check_degree = round(check_degree_wanted(qber_from_entropy(rate / OPERATING), F_BOUND), 2)
+    """A chain of profiles, each begun at the one before; the first one at the first stage's of 5 %."""
+    rows = [MIDDLE, *UP] if sys.argv[1] == "1" else DOWN
+    near = FIRST
+    for rate in (each / COLUMNS for each in rows):
+        check_degree = round(check_degree_wanted(qber_from_entropy(rate / OPERATING), f_bound(rate)), 2)
         found = faster(near, check_degree, rate)
-        if found is None:
-            continue
+        assert found is not None, f"no way to rate {rate}"
         ensemble, f = found
         near, q = ensemble.variable, threshold(ensemble)
         iterations = iterations_needed(ensemble, qber_from_entropy(rate / OPERATING))
@@ -122,10 +132,11 @@ def main() -> None:
             "degree_mean": round(ensemble.degree_mean, 3),
             "check_degree": check_degree,
             "iterations": iterations,
-            "cost": iterations and math.ceil(iterations * ensemble.degree_mean / 2),
+            "cost": iterations and round(iterations * ensemble.degree_mean),
             "variable": {d: round(s, 5) for d, s in near.items()},
         }
-        print(json.dumps(told), flush=True)
+        if rate != MIDDLE / COLUMNS or rows is DOWN:
+            print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,9 @@ class Decoder:
         self._odds[self._is_known] = kernels.ODDS_MOST
         self._messages[:] = 1
 
-    def errors(self, code: Code, wanted: NDArray[np.uint8], iterations: int) -> NDArray[np.uint8] | None:
+    def errors(
+        self, code: Code, wanted: NDArray[np.uint8], iterations: int, hidden: int = 0
+    ) -> NDArray[np.uint8] | None:
         """The likely error pattern with this syndrome, one bit per element, shape (frame_bits,).
 
         What was learned of the frame before is kept: a message of a row that was split since is one that either half
@@ -59,18 +61,22 @@ class Decoder:
             code: The same edges as at the beginning, rows split or not.
             wanted: XOR of both ends' syndromes.
             iterations: How many to try.
+            hidden: Lanes of the last row, at its end, whose parities nobody disclosed.
 
         Returns:
             None when none is found.
         """
         signs = 1 - 2 * wanted.astype(np.float32)
+        disclosed = len(wanted) - hidden
+        signs[disclosed:] = 0  # a check that says nothing: P = 0 in kernels.py
         shape = (code.starts, code.columns, code.shifts, code.lanes)
         parities = np.empty(code.lanes, dtype=np.uint8)
         for _ in range(iterations):
             kernels.sweep(*shape, signs, self._odds, self._messages, self._product)
             self.iteration_count += 1
             kernels.decide(self._odds, self._errors)
-            if kernels.has_syndrome(*shape, self._errors, wanted, parities) and not self._errors[self._is_known].any():
+            is_met = kernels.has_syndrome(*shape, self._errors, wanted, disclosed, parities)
+            if is_met and not self._errors[self._is_known].any():
                 return self._errors.reshape(COLUMNS, code.lanes).T.reshape(-1)[: self._frame_bits].copy()
         return None
 

@@ -52,8 +52,11 @@ def syndrome(starts, columns, shifts, lanes, bits, out):
 
 
 @_jit
-def has_syndrome(starts, columns, shifts, lanes, bits, wanted, parities):
-    """Whether these bits have the wanted parities; stops at the first row that differs. Scratch: uint8 (lanes)."""
+def has_syndrome(starts, columns, shifts, lanes, bits, wanted, disclosed, parities):
+    """Whether these bits have the first ``disclosed`` wanted parities; stops at the first row that differs.
+
+    ``parities`` is scratch, uint8 (lanes).
+    """
     for row in range(len(starts) - 1):
         parities[:] = wanted[row * lanes : (row + 1) * lanes]
         for edge in range(starts[row], starts[row + 1]):
@@ -61,7 +64,7 @@ def has_syndrome(starts, columns, shifts, lanes, bits, wanted, parities):
             shift = shifts[edge]
             _add(parities[: lanes - shift], source[shift:])
             _add(parities[lanes - shift :], source[:shift])
-        if parities.any():
+        if parities[: disclosed - row * lanes].any():
             return False
     return True
 

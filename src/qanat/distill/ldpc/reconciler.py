@@ -57,7 +57,7 @@ class LdpcReconciler:
         self._bits = bits[self._order]
         count = self.plan.frame_count(len(bits))
         self._bounds = [len(bits) * frame // count for frame in range(count + 1)]
-        self._code = code(self.plan.code, self.plan.size)
+        self._code = code(self.plan.code, self.plan.size, self.plan.rows_added)
         self._left = list(range(count))  # frames not decoded
         self._decoded: set[int] = set()
         self._step = 0
@@ -150,20 +150,22 @@ class LdpcReconciler:
     def _disclosed_now(self) -> Code:
         """The rows whose parities this step discloses."""
         if self._step == 0:
-            return self._code.split(self.plan.splits)
+            return self._code
         return self._code.first_halves(self.plan.splits_after(self._step - 1), self.plan.splits_after(self._step))
 
     def _answer_bytes(self) -> int:
         """Of the end that speaks in this round."""
         if self._phase is Phase.VERDICT:
             return len(self._left) * VERDICT_BITS // 8
-        rows = self._disclosed_now().rows
-        return len(self._left) * (rows * self._code.lanes + (0 if self._step else CHECK_BITS)) // 8
+        bits = self._disclosed_now().rows * self._code.lanes + (0 if self._step else CHECK_BITS - self.plan.hidden)
+        return len(self._left) * bits // 8
 
     def _parities(self, frame: int) -> bytes:
         bits = self._bits[self._slice(frame)]
-        parities = np.packbits(syndrome(self._disclosed_now(), placed(bits, self._code.lanes))).tobytes()
-        return parities if self._step else parities + _check(bits).to_bytes(CHECK_BITS // 8)
+        parities = syndrome(self._disclosed_now(), placed(bits, self._code.lanes))
+        if self._step:
+            return np.packbits(parities).tobytes()
+        return np.packbits(parities[: self.plan.parities]).tobytes() + _check(bits).to_bytes(CHECK_BITS // 8)
 
     def _decode(self, answer: bytes) -> None:
         """Take in the reference end's parities and try every frame left."""
@@ -180,7 +182,10 @@ class LdpcReconciler:
         if self._step == 0:
             self._checks[frame] = int.from_bytes(part[-(CHECK_BITS // 8) :])
             part = part[: -(CHECK_BITS // 8)]
-        new = np.unpackbits(np.frombuffer(part, dtype=np.uint8)) ^ syndrome(rows, bits)
+        new = syndrome(rows, bits)
+        told = np.unpackbits(np.frombuffer(part, dtype=np.uint8))
+        new[: len(told)] ^= told
+        new[len(told) :] = 0
         if self._step == 0:
             self._known[frame] = new
         else:
@@ -196,7 +201,8 @@ class LdpcReconciler:
             self._decoder.begin(len(bits), self.plan.qber)
         self._tried = frame
         code_now = self._code.split(self.plan.splits_after(self._step))
-        errors = self._decoder.errors(code_now, self._known[frame], ITERATIONS_FIRST if is_new else ITERATIONS_MORE)
+        iterations = ITERATIONS_FIRST if is_new else ITERATIONS_MORE
+        errors = self._decoder.errors(code_now, self._known[frame], iterations, self.plan.hidden)
         if errors is None or _check(bits ^ errors) != self._checks[frame]:
             return NOT_DECODED
         bits ^= errors
