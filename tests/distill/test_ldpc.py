@@ -172,7 +172,7 @@ def wrong_bits(decoder, errors):
 @pytest.mark.parametrize("seed", range(3))
 def test_more_parities_help_a_decoder_that_stands_still(seed):
     """Rows for 3.6 % do not decode 4.1 % of errors; with some more parities decoding goes on and ends."""
-    first = code(row_counts().index(next(rows for rows in row_counts() if rows > 110)), 0)
+    first = code(row_counts().index(next(rows for rows in row_counts() if rows > 115)), 0)
     errors = placed((np.random.default_rng(seed).random(100_000) < 0.041).astype(np.uint8), first.lanes)
     decoder = decoding.Decoder(first)
     decoder.begin(100_000, 0.041)

@@ -10,7 +10,7 @@ from qanat.distill.ldpc.codes import COLUMNS, Code
 
 # Iterations before more parities are asked for, at first and after each step. Measured by bench/ldpc.py: what does not
 # decode by then seldom does, and decoding goes on from where it stands.
-ITERATIONS_FIRST, ITERATIONS_MORE = 60, 30
+ITERATIONS_FIRST, ITERATIONS_MORE = 60, 25
 
 
 def placed(bits: NDArray[np.uint8], lanes: int) -> NDArray[np.uint8]:
