@@ -7,8 +7,8 @@ in the shares of degrees, so a linear programme in a small neighbourhood lowers 
 Ardakani, Yu, Kschischang, IEEE Trans. Commun. 58, 3117 (2010), with this path instead of an EXIT function). The rate is
 held. Where a profile does not decode yet, f is larger at first.
 
-Decoded in fact (1e6 bits, f = 1.07 and 1.08), what comes out is better than the first stage below a rate of 0.22 (3.3 %)
-and worse above; design/ldpc_profiles.jsonl has the better of both.
+Decoded in fact (1e6 bits, f = 1.07 and 1.08), this is better than the first stage below a rate of 0.22 (3.3 %), worse
+above; design/ldpc_profiles.jsonl has the better of both.
 
 Run: python design/ldpc_iterations.py > second     (some ten minutes); of its lines those with a rate below 0.22
 """
@@ -120,7 +120,7 @@ def main() -> None:
         check_degree = round(check_degree_wanted(qber_from_entropy(rate / OPERATING), f_bound(rate)), 2)
         found = faster(near, check_degree, rate)
         assert found is not None, f"no way to rate {rate}"
-        ensemble, f = found
+        ensemble, _ = found
         near, q = ensemble.variable, threshold(ensemble)
         iterations = iterations_needed(ensemble, qber_from_entropy(rate / OPERATING))
         told = {

@@ -104,9 +104,9 @@ def test_a_frame_decodes_when_most_of_the_last_row_stays_hidden():
     assert np.array_equal(bob.corrected(), keys[0])
 
 
-def test_codes_grow_in_rate_by_at_most_a_sixth_and_cover_the_range():
+def test_codes_grow_in_rate_by_at_most_a_seventh_and_cover_the_range():
     rows = row_counts()
-    assert all(low < high <= low * 1.3 for low, high in itertools.pairwise(rows))
+    assert all(low < high <= low * 1.15 for low, high in itertools.pairwise(rows))
     assert rows[0] <= 40
     assert rows[-1] >= 280
 
@@ -120,6 +120,7 @@ def test_kernels_and_plain_twin_say_the_same_bit_for_bit(seed):
     kernels.syndrome(ours.starts, ours.columns, ours.shifts, ours.lanes, errors, wanted)
     assert np.array_equal(wanted, syndrome_plain(ours, errors))
     signs = 1 - 2 * wanted.astype(np.float32)
+    signs[-10:] = 0  # lanes of the last row that stay hidden
     runs = []
     for is_plain in (False, True):
         odds = np.full(count, 24, dtype=np.float32)
@@ -150,8 +151,8 @@ def test_messages_are_those_of_the_sum_product_rule():
 
 
 def test_a_sure_bit_stays_sure_when_five_of_its_eight_checks_lose_their_say():
-    """Odds are cut, and what was cut off is missing when messages weaken: the bound must be wide enough. Each check here
-    joins the bit with one other, of which it knows all, and later in five checks nothing."""
+    """Odds are cut, and what was cut off is missing when messages weaken: the bound must be wide enough. Each check
+    here joins the bit with one other, of which it knows all, and later in five checks nothing."""
     checks = 8
     columns = np.stack([np.zeros(checks, np.int32), np.arange(1, checks + 1, dtype=np.int32)], axis=1).reshape(-1)
     ours = Code(1, np.arange(0, 2 * checks + 1, 2, dtype=np.int32), columns, np.zeros(2 * checks, np.int32))

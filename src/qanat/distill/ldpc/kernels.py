@@ -20,12 +20,13 @@ from typing import Any
 import numba
 import numpy as np
 
-# A check never says more than 2**11, and odds stay within 2**-110 .. 2**110, ten such messages: what the bound cuts off
-# is missing when messages weaken again, and a bit of high degree that was sure may then turn over, and others with it.
-# Products below fit float32: 2**110 * 2 and, before it is cut, 2**110 * 2**22, which may be infinite.
+# A check never says more than 2**19, and odds stay within 2**-100 .. 2**100, five such messages: what the bound cuts
+# off is missing when messages weaken again, and a sure bit of high degree may then turn over, and others with it. At
+# 2**60 and messages of 2**25 whole frames did. Products stay within float32, the largest being 2**101 * 2**19; only new
+# odds may be infinite for a moment, before they are cut.
 ODDS_MOST = np.float32(2.0**100)
 ODDS_LEAST = np.float32(2.0**-100)
-NEAR = np.float32(2.0**-18)  # of t to 1
+NEAR = np.float32(2.0**-18)  # least distance of t from 1
 
 _jit: Any = numba.njit(cache=True, error_model="numpy", boundscheck=False, nogil=True)
 _f = np.float32
