@@ -1,9 +1,9 @@
 """Cascade between two processes over a TCP socket, with the delay of a long fibre: one JSON line per row.
 
-Run: ``python bench/cascade_wire.py [--mbit 64] [--qber 0.02] [--low-leak]``. Each process knows its own key only; a
-message is held back for half the round-trip time at its receiver. Several key blocks are under way at once, as many as
-``--in-flight`` says. CPU time is that of both processes; tags and sifting are not part of it. Both messages of a
-round cross, so one round takes half a round trip.
+Run: ``python bench/cascade_wire.py [--mbit 64] [--qber 0.02] [--pace LOW_LEAK]``. Each process knows its own key
+only; a message is held back for half the round-trip time at its receiver. Several key blocks are under way at once, as
+many as ``--aim-mbit-s`` needs. CPU time is that of both processes; tags and sifting are not part of it. Both messages
+of a round cross, so one round takes half a round trip.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import collections
 import json
 import math
 import multiprocessing
+import resource
 import select
 import socket
 import struct
@@ -19,34 +20,36 @@ import time
 import numpy as np
 
 from qanat.distill.cascade.reconciler import Reconciler
-from qanat.distill.cascade.schedule import schedule_from_qber
+from qanat.distill.cascade.schedule import Pace, schedule_from_qber
 from qanat.distill.warm_up import warm_up
 
-BLOCK_BITS = 1 << 20  # 16 frames of 65,536
+BLOCK_BITS = 1 << 22  # 64 frames of 65,536
+ROUND_TRIPS = 260  # of so many frames, until the slowest is done
 HEADER = struct.Struct(">II")
 
 
-def keys_of(number, qber, is_reference):
-    """This end's key of one block; the other end's is not looked at."""
-    alice = np.random.default_rng([1, number]).integers(0, 2, BLOCK_BITS, dtype=np.uint8)
+def key_of(number, qber, is_reference):
+    """This end's key of one block, packed; the other end's is not looked at."""
+    alice = np.frombuffer(np.random.default_rng([1, number]).bytes(BLOCK_BITS // 8), np.uint8)
     if is_reference:
         return alice
-    return alice ^ (np.random.default_rng([2, number]).random(BLOCK_BITS) < qber).astype(np.uint8)
+    errors = np.random.default_rng([2, number]).random(BLOCK_BITS, dtype=np.float32) < qber
+    return alice ^ np.packbits(errors)
 
 
 class End:
     """One process's half: blocks under way, messages due later, what is not written yet."""
 
-    def __init__(self, connection, options, is_reference):
-        self.connection, self.options, self.is_reference = connection, options, is_reference
-        self.schedule = schedule_from_qber(BLOCK_BITS, options.qber, is_low_leak=options.low_leak)
+    def __init__(self, connection, options, is_reference, keys):
+        self.connection, self.options, self.is_reference, self.keys = connection, options, is_reference, keys
+        self.schedule = schedule_from_qber(BLOCK_BITS, options.qber, pace=Pace[options.pace])
         self.active, self.due, self.early = {}, collections.deque(), {}
         self.begun = self.done = self.leak = self.rounds = 0
         self.digests, self.out, self.buffer, self.cpu_s = [], bytearray(), bytearray(), 0.0
 
     def begin(self):
-        bits = keys_of(self.begun, self.options.qber, self.is_reference)
         start_s = time.process_time()
+        bits = np.unpackbits(self.keys[self.begun])
         seed = self.begun.to_bytes(16)
         self.active[self.begun] = Reconciler(bits, is_reference=self.is_reference, schedule=self.schedule, seed=seed)
         self.begun += 1
@@ -113,6 +116,8 @@ class End:
 
 def one_end(port, ready, options, is_reference, results):
     warm_up(lambda _: None)
+    count = math.ceil(options.mbit * 1e6 / BLOCK_BITS)
+    keys = [key_of(number, options.qber, is_reference) for number in range(count)]
     if is_reference:
         with socket.create_server(("127.0.0.1", 0)) as server:
             ready.put(server.getsockname()[1])
@@ -120,11 +125,12 @@ def one_end(port, ready, options, is_reference, results):
     else:
         connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    end, count = End(connection, options, is_reference), math.ceil(options.mbit * 1e6 / BLOCK_BITS)
+    end = End(connection, options, is_reference, keys)
     started_s = time.monotonic()
     end.run(count)
     wall_s = time.monotonic() - started_s
-    results.put((is_reference, end.cpu_s, wall_s, end.leak, end.rounds, end.done))
+    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    results.put((is_reference, end.cpu_s, wall_s, end.leak, end.rounds, end.done, peak_kib))
 
 
 def measured(options):
@@ -145,8 +151,9 @@ def measured(options):
         "qber": q,
         "rtt_ms": options.rtt_ms,
         "in_flight": options.in_flight,
-        "low_leak": options.low_leak,
+        "pace": options.pace,
         "bits": bits,
+        "memory_peak_mib_each": [round(row[6] / 1024) for row in rows],
         "cpu_s_both": round(cpu_s, 3),
         "mbit_per_cpu_s": round(bits / cpu_s / 1e6, 1),
         "mbit_per_wall_s": round(bits / wall_s / 1e6, 1),
@@ -160,13 +167,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mbit", type=float, default=64)
     parser.add_argument("--qber", type=float, default=0.02)
-    parser.add_argument("--low-leak", action="store_true")
+    parser.add_argument("--pace", choices=[pace.name for pace in Pace], default="FEW_ROUNDS")
+    parser.add_argument("--aim-mbit-s", type=float, default=50, help="key blocks in flight are as many as this needs")
     parser.add_argument("--rtt-ms", type=float, nargs="*", default=[0, 10, 100])
     options = parser.parse_args()
-    delays = options.rtt_ms
+    delays, least_mbit = options.rtt_ms, options.mbit
     for rtt_ms in delays:
         options.rtt_ms = rtt_ms
-        options.in_flight = 2 if rtt_ms == 0 else max(2, min(256, int(options.mbit / 2)))
+        options.in_flight = 2 + math.ceil(options.aim_mbit_s * 1e6 / BLOCK_BITS * ROUND_TRIPS * rtt_ms / 1e3)
+        options.mbit = max(least_mbit, 3 * options.in_flight * BLOCK_BITS / 1e6)
         print(json.dumps(measured(options)), flush=True)
 
 

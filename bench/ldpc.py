@@ -1,9 +1,10 @@
 """What LDPC reconciliation costs on one core: CPU seconds of both ends together, efficiency f, frame errors.
 
-Run: ``python bench/ldpc.py [--quick] [--frames N] [--size BITS] [--qber Q ...] [--estimate-off SHARE] [--seed N]``. Prints JSON
-lines. CPU time is process time of both ends, permutation and syndromes included; ``f`` counts all that is disclosed,
-steps, verdicts and Cascade fallback too, against n h(q) with the nominal q and with the errors really there. The plan
-is made for the nominal q, or for one that is off by a given share.
+Run: ``python bench/ldpc.py [--quick] [--frames N] [--size BITS] [--qber Q ...] [--estimate-off SHARE] [--seed N]``.
+Prints JSON lines. CPU time is process time of both ends, permutation and syndromes included; ``f`` counts all that is
+disclosed, steps, verdicts and Cascade fallback too, against n h(q) with the nominal q and with the errors really there.
+The plan is made for the nominal q, or for one that is off by a given share. A frame error is a frame that went to
+Cascade (``frames_to_cascade``) or is wrong at the end (``frames_failed``).
 """
 
 import argparse

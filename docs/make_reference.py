@@ -183,10 +183,10 @@ def network_file() -> str:
     )
     text += f"## Top level\n\n{made.get('description', '')}\n\n" + _fields(made, {})
     parts = {name: value["items"]["$ref"] for name, value in made["properties"].items() if "items" in value}
-    parts["policy"] = "#/$defs/PolicyDocument"
+    parts |= {"policy": "#/$defs/PolicyDocument", "links.environment": "#/$defs/EnvironmentDocument"}
     for name, reference in parts.items():
         part = made["$defs"][reference.rpartition("/")[2]]
-        heading = f"[{name}]" if name == "policy" else f"[[{name}]]"
+        heading = f"[{name}]" if name in ("policy", "links.environment") else f"[[{name}]]"
         text += f"\n## `{heading}`\n\n{part.get('description', '')}\n\n" + _fields(
             part, _attributes(getattr(topology, reference.rpartition("/")[2].removesuffix("Document")))
         )
@@ -213,6 +213,7 @@ def _fields(part: Any, meanings: dict[str, str]) -> str:
 
 
 def _kind(value: Any) -> str:
+    value = value.get("anyOf", [value])[0]
     if value.get("type") == "array":
         is_pair = value.get("maxItems") == 2
         return "a pair of ids" if is_pair else "tables" + (", at least one" if value.get("minItems") else "")
@@ -241,6 +242,8 @@ def _default(part: Any, name: str, value: Any) -> str:
     if name in part.get("required", ()):
         return "required"
     default = value.get("default")
+    if "anyOf" in value:
+        return "none"
     if isinstance(default, dict) or default is None:
         return "see below"
     if isinstance(default, list):

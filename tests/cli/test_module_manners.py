@@ -60,6 +60,14 @@ def end(**changes: str | None) -> tuple[str, ...]:
         ({"light": "lamp://x"}, 2, "known: replay://, sim://, timetags://"),
         ({"light": f"replay://{EXAMPLE}/rx.qlight"}, 2, "holds detections; here settings"),
         ({"light": None}, 2, "light"),
+        ({"secret": None}, 2, "give either --secret, or both --identity and --peer"),
+        ({"identity": "a", "peer": "b.pub"}, 2, "give either --secret, or both"),
+        ({"secret": None, "identity": "a"}, 2, "give either --secret, or both"),
+        ({"secret": None, "identity": "none", "peer": "b.pub"}, 3, "none cannot be opened"),
+        ({"secret": None, "identity": "a", "peer": "a.pub"}, 2, "is this end's own identity"),
+        ({"secret": None, "identity": "a", "peer": "b"}, 3, "it holds no public key"),
+        ({"secret": None, "identity": "a.pub", "peer": "b.pub"}, 3, "mode 0644"),
+        ({"secret": None, "identity": "a", "peer": "b.pub"}, 1, "the time is over; 0 of 1 key blocks were made"),
         ({"secret": "none.secret"}, 3, "cannot be opened"),
         ({"secret": "open.secret"}, 3, "chmod 600"),
         ({"blocks": "0"}, 2, "blocks"),
@@ -71,6 +79,8 @@ def test_every_wrong_option_is_told_in_words(  # type: ignore[no-untyped-def]
 ) -> None:
     assert run("secret", "a.secret", "open.secret").code == 0
     (tmp_path / "open.secret").chmod(0o644)
+    for name in ("a", "b"):
+        assert run("identity", "new", name).code == 0
     done = run(*end(**changes))
     assert done.code == code, done
     assert says in " ".join(done.err.replace("│", " ").split())
@@ -117,6 +127,22 @@ def test_a_secret_is_written_to_every_place_and_over_none(run, tmp_path: Path) -
     assert run("secret", "nowhere/d.secret").code == 3
     assert run("secret", "light.key", "--light").code == 0
     assert len((tmp_path / "light.key").read_bytes()) == 32
+
+
+def test_an_identity_is_two_files_and_one_fingerprint(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = run("identity", "new", "alice", "--json")
+    assert done.json.keys() == {"private", "public", "fingerprint"}
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("alice", "alice.pub")] == [0o600, 0o644]
+    for name in ("alice", "alice.pub"):
+        shown = run("identity", "show", name, "--json").json
+        assert shown == {"algorithm": "ML-DSA-87", "fingerprint": done.json["fingerprint"]}
+    assert run("identity", "new", "bob", "--json").json["fingerprint"] != done.json["fingerprint"]
+    assert "PRIVATE" not in (tmp_path / "alice.pub").read_text()
+    again = run("identity", "new", "alice")
+    assert (again.code, "exists already" in again.err) == (2, True)
+    (tmp_path / "noise").write_bytes(bytes(range(256)))
+    (tmp_path / "noise").chmod(0o600)
+    assert "no ML-DSA-87 identity" in run("identity", "show", "noise").err.replace("\n", " ")
 
 
 def test_recordings_are_made_once_and_the_same_for_the_same_seed(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qanat.core.ids import KeyId, LinkId, SaeId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.crypto.pki import issue, make_ca
 from qanat.km.documents import (
@@ -35,7 +35,13 @@ from qanat.node.api.server import HttpsServer, loop_factory, serve
 ResultT = TypeVar("ResultT")
 MAX_KEYS, MIN_BITS, MAX_BITS, STOCK = 16, 64, 1024, 400
 EXTENSION = extension_from_provenance(
-    Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-9, simulated=True)
+    Provenance(
+        origin=Origin.QKD,
+        links=(LinkId("a-b"),),
+        authentication=Authentication.PRE_SHARED,
+        epsilon_total=1e-9,
+        simulated=True,
+    )
 )
 
 

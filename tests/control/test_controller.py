@@ -14,6 +14,7 @@ from qanat.control.state import LinkState
 from qanat.core.alarms import Action, Alarm, AlarmKind, Command
 from qanat.core.errors import LocalProtocolError
 from qanat.core.ids import BlockId, LinkId, SiteId
+from qanat.core.provenance import Authentication
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.topology import Network, Policy
 
@@ -41,7 +42,7 @@ def block(link: LinkId, start_s: float, secret_bits: int = 100_000, aborted: str
     return BlockReport(
         link=link, block=BlockId(f"{link}/0/{start_s}"), aborted=aborted, first_number=0, last_number=1,
         start_ns=int(start_s * S), end_ns=int((start_s + 1) * S), n_pulses=10**9, sifted_bits=10**6,
-        secret_bits=0 if aborted else secret_bits, epsilon={}, made_at_ns=0,
+        authentication=Authentication.PRE_SHARED, secret_bits=0 if aborted else secret_bits, epsilon={}, made_at_ns=0,
     )  # fmt: skip
 
 

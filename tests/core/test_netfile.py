@@ -8,6 +8,7 @@ import pytest
 from qanat.core.errors import MisuseError, NetworkFileError
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.netfile import network_from_toml, problems_of, schema
+from qanat.core.topology import Environment
 
 TINY = (Path(__file__).parents[2] / "networks" / "tiny.toml").read_text(encoding="utf-8")
 
@@ -118,3 +119,38 @@ def test_the_schema_is_json_and_forbids_unknown_keys() -> None:
     assert json.loads(json.dumps(made)) == made
     assert made["additionalProperties"] is False
     assert "from" in made["$defs"]["LinkDocument"]["properties"]  # type: ignore[index]
+
+
+def with_weather(text: str) -> str:
+    return mutated('fibre = "duct-moabit-wedding"\n', 'fibre = "duct-moabit-wedding"\n\n[links.environment]\n' + text)
+
+
+def test_a_link_has_weather_only_where_the_file_gives_it() -> None:
+    network = network_from_toml(with_weather('fibre = "aerial"\ncontrolled = false\nswing_k = 5\n'))
+    found = network.links[LinkId("moabit-wedding")].environment
+    assert found == Environment(fibre="aerial", is_controlled=False, swing_k=5.0)
+    assert network.links[LinkId("mitte-moabit")].environment is None
+    assert network_from_toml(with_weather("")).links[LinkId("moabit-wedding")].environment == Environment()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ('fibre = "arial"\n', "fibre", "'indoor', 'buried' or 'aerial'"),
+        ("swing_k = -1\n", "swing_k", "greater than or equal to 0"),
+        ("swimg_k = 1\n", "swimg_k", "did you mean swing_k?"),
+        ("control_interval_s = 0\n", "control_interval_s", "greater than or equal to 0.05"),
+        ("rotation_rad_per_sqrt_s = nan\n", "rotation_rad_per_sqrt_s", "finite"),
+        ("noise_time_s = 0\n", "noise_time_s", "greater than 0"),
+        ('controlled = "yes"\n', "controlled", "is not true or false"),
+    ],
+)
+def test_a_mistake_in_the_weather_is_named_with_its_line(text: str, key: str, words: str) -> None:
+    whole = with_weather(text)
+    with pytest.raises(NetworkFileError) as caught:
+        network_from_toml(whole)
+    (problem,) = problems_of(caught.value)
+    assert problem.place == f"links[1].environment.{key}"
+    assert words in problem.message
+    assert problem.line is not None
+    assert key in whole.splitlines()[problem.line - 1]

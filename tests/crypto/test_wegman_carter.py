@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qanat.core.errors import AuthenticationFailed, LocalProtocolError, SecretExhausted
+from qanat.core.provenance import Authentication
 from qanat.core.secret import SecretBits
-from qanat.crypto.wegman_carter import AuthenticationPool, BatchAuthenticator, forgery_bound
+from qanat.crypto import wegman_carter
+from qanat.crypto.wegman_carter import AuthenticationPool, BatchAuthenticator, BatchTooLong, forgery_bound
 
 # RFC 8439, 2.5.2.
 RFC_KEY = bytes.fromhex("85d6be7857556d337f4452fe42d506a80103808afb0db2fd4abff6af4149f51b")
@@ -82,10 +84,10 @@ def test_a_key_of_another_size_is_refused():
 
 def test_two_pools_that_do_the_same_take_the_same_and_nothing_twice():
     secret = bytes(range(1, 201))
-    pools = [AuthenticationPool(SecretBits(secret)) for _ in range(2)]
+    pools = [AuthenticationPool(SecretBits(secret), authentication=Authentication.PRE_SHARED) for _ in range(2)]
     taken = [b"".join(pool.take(size).reveal() for size in (32, 1, 0, 60)) for pool in pools]
     for pool in pools:
-        pool.put(SecretBits(b"fresh"))
+        pool.put(SecretBits(b"fresh"), epsilon=0.0)
     rest = [pool.take(107 + 5).reveal() for pool in pools]
     assert taken[0] == taken[1] == secret[:93]
     assert rest[0] == rest[1] == secret[93:] + b"fresh"
@@ -93,11 +95,11 @@ def test_two_pools_that_do_the_same_take_the_same_and_nothing_twice():
 
 @given(st.integers(0, 64), st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=30))
 def test_the_ledger_balances_after_every_step(initial, steps):
-    pool = AuthenticationPool(SecretBits(bytes(initial)))
+    pool = AuthenticationPool(SecretBits(bytes(initial)), authentication=Authentication.PRE_SHARED)
     for is_put, size in steps:
         before = (pool.available_bits, pool.spent_bits)
         if is_put:
-            pool.put(SecretBits(bytes(size)))
+            pool.put(SecretBits(bytes(size)), epsilon=0.0)
         elif 8 * size <= pool.available_bits:
             assert pool.take(size).size_bytes == size
         else:
@@ -108,9 +110,9 @@ def test_the_ledger_balances_after_every_step(initial, steps):
 
 
 def test_a_pool_refuses_part_bytes_and_negative_sizes():
-    pool = AuthenticationPool(SecretBits(b"0123"))
+    pool = AuthenticationPool(SecretBits(b"0123"), authentication=Authentication.PRE_SHARED)
     with pytest.raises(LocalProtocolError):
-        pool.put(SecretBits(b"\xfe", 7))
+        pool.put(SecretBits(b"\xfe", 7), epsilon=0.0)
     with pytest.raises(LocalProtocolError):
         pool.take(-1)
     assert (pool.available_bits, pool.returned_bits) == (32, 0)
@@ -118,7 +120,7 @@ def test_a_pool_refuses_part_bytes_and_negative_sizes():
 
 def test_neither_pool_nor_authenticator_shows_the_secret():
     secret = b"do-not-print-me-do-not-print-me!"
-    pool = AuthenticationPool(SecretBits(secret))
+    pool = AuthenticationPool(SecretBits(secret), authentication=Authentication.PRE_SHARED)
     ours = BatchAuthenticator(SecretBits(secret))
     with pytest.raises(SecretExhausted) as caught:
         pool.take(1_000)
@@ -132,3 +134,33 @@ def test_the_forgery_bound_is_bernsteins():
     assert forgery_bound(17) == 16 * 2.0**-106
     with pytest.raises(ValueError):
         forgery_bound(-1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 1000)), max_size=8), st.lists(st.integers(0, 20)))
+def test_the_epsilon_of_what_comes_next_is_that_of_all_it_came_from(put, sizes):
+    """Against a list with one entry per byte."""
+    pool = AuthenticationPool(SecretBits(b"start"), authentication=Authentication.PRE_SHARED)
+    origin = [0] * 5
+    for number, (size, millionths) in enumerate(put, 1):
+        pool.put(SecretBits(bytes(size)), epsilon=millionths * 1e-6)
+        origin += [number] * size
+    for size in sizes:
+        parts = {number for number in origin[:size] if number}
+        expected = sum(put[number - 1][1] * 1e-6 for number in parts)
+        assert pool.epsilon_of_next(size) == pytest.approx(expected)
+        if size <= len(origin):
+            pool.take(size)
+            del origin[:size]
+
+
+def test_a_key_that_has_vouched_for_too_much_is_spent(monkeypatch):
+    monkeypatch.setattr(wegman_carter, "BATCH_BYTES_MAX", 100)
+    key = SecretBits(bytes(range(1, 33)))
+    batch = BatchAuthenticator(key)
+    batch.update(bytes(60))
+    batch.update(bytes(40))
+    with pytest.raises(BatchTooLong):
+        batch.update(b"x")
+    assert key == SecretBits(bytes(32))
+    with pytest.raises(LocalProtocolError):
+        batch.tag()

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.distill.pairing import Light, SystemEntropy, a_plan, digest
 
+from qanat.core.provenance import Authentication
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport
 from qanat.core.secret import SecretBits
@@ -43,7 +44,7 @@ class Host:
         self.session = Session(
             role=role,
             plan=plan,
-            pool=AuthenticationPool(SecretBits(SECRET)),
+            pool=AuthenticationPool(SecretBits(SECRET), authentication=Authentication.PRE_SHARED),
             entropy=SystemEntropy(),
             transmitter=light if role is Role.TRANSMITTER else None,
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from qanat.core.health import Arrivals, ReceiverHealth, TransmitterHealth
 from qanat.core.ids import LinkId
+from qanat.core.provenance import Authentication
 from qanat.core.records import DetectionBlock, KeyBlock, Role, SettingsColumns
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.secret import SecretBits
@@ -134,13 +135,26 @@ class Pair:
     """Both ends of a link and what happened at each."""
 
     def __init__(
-        self, *, plan=None, seed=1, secret=None, peer_secret=None, entropy=None, options=None, transmitter=None, **light
+        self,
+        *,
+        plan=None,
+        seed=1,
+        secret=None,
+        peer_secret=None,
+        pools=None,
+        entropy=None,
+        options=None,
+        transmitter=None,
+        **light,
     ):
         self.plan = plan or a_plan()
         self.light = light_of(self.plan, seed, **light)
         common = {"plan": self.plan, "entropy": entropy or SystemEntropy(), **(options or {})}
-        secret = secret or hashlib.sha256(b"%d" % seed).digest() * 32
-        self.pools = [AuthenticationPool(SecretBits(each)) for each in (secret, peer_secret or secret)]
+        secret = secret or hashlib.shake_256(b"%d" % seed).digest(1024)
+        self.pools = pools or [
+            AuthenticationPool(SecretBits(each), authentication=Authentication.PRE_SHARED)
+            for each in (secret, peer_secret or secret)
+        ]
         self.alice = Session(role=Role.TRANSMITTER, pool=self.pools[0], transmitter=transmitter or self.light, **common)
         self.bob = Session(role=Role.RECEIVER, pool=self.pools[1], **common)
         self.happened = {self.alice: [], self.bob: []}

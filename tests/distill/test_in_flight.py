@@ -71,7 +71,7 @@ def test_throughput_in_virtual_time_grows_with_the_key_blocks_in_flight(monkeypa
         assert len(pair.keys(pair.bob)) >= 24
         spent_ns[in_flight] = max(report.made_at_ns for report in pair.reports(pair.bob))
     assert watched.most == 16
-    assert spent_ns[1] > 3 * spent_ns[4] > 8 * spent_ns[16]  # ideal would be 4 and 16; the last batch runs half empty
+    assert spent_ns[1] > 3 * spent_ns[4] > 7 * spent_ns[16]  # ideal: 4 and 16; the last batch runs half empty
 
 
 def test_the_round_trip_time_is_measured():
@@ -82,11 +82,11 @@ def test_the_round_trip_time_is_measured():
 
 
 def test_more_round_trip_time_means_more_key_blocks_up_to_what_memory_allows():
-    plan = a_plan(block_sifted_bits=200_000)
+    plan = a_plan(block_sifted_bits=400_000)
     wanted = [blocks_wanted(plan, round_trip_ns) for round_trip_ns in (0, MS // 10, MS, 10 * MS, 1000 * MS)]
     assert wanted == sorted(wanted)
     assert wanted[0] == 1
-    assert wanted[-1] == plan.in_flight_bytes_max // (BYTES_PER_BIT * 200_000)
+    assert wanted[-1] == plan.in_flight_bytes_max // (BYTES_PER_BIT * 400_000)
     assert blocks_wanted(a_plan(in_flight_bytes_max=0), 1000 * MS) == 1
     assert blocks_wanted(a_plan(block_sifted_bits=100), 10**12) == BLOCKS_MAX
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.distill.pairing import LINK, BadWire, Pair, SystemEntropy, a_plan, digest, drop, transfer
 
 from qanat.core.errors import LocalProtocolError
-from qanat.core.provenance import Origin
+from qanat.core.provenance import Authentication, Origin
 from qanat.core.records import Role
 from qanat.core.topology import Fibre, Link
 from qanat.crypto.wegman_carter import AuthenticationPool
@@ -42,6 +42,8 @@ def test_light_becomes_equal_keys_at_both_ends():
         assert ours.provenance.simulated
         assert ours.provenance.origin is Origin.QKD
         assert ours.provenance.links == (pair.plan.link,)
+        assert ours.provenance.authentication is Authentication.PRE_SHARED
+        assert ours.provenance.algorithms == ()
     assert digest(alice[0]) != digest(alice[1])
     assert [key.block for key in alice] == ["north-south/1/0", "north-south/1/1"]
 
@@ -58,7 +60,7 @@ def test_reports_are_the_same_at_both_ends_and_their_ledger_adds_up():
         assert (report.method, report.frames, report.frames_failed) == ("cascade", 1, 0)
         assert 0.005 < report.qber_x < 0.015
         assert report.leak_bits > 0
-        assert set(report.epsilon) == {"secrecy", "correctness", "authentication"}
+        assert set(report.epsilon) == {"secrecy", "correctness", "authentication", "tag_keys"}
         assert key.provenance.epsilon_total == sum(report.epsilon.values())
         # What the proof credits: single photons only, less what was disclosed.
         assert report.secret_bits + report.auth_bits + report.leak_bits < report.single_photon_bound
@@ -312,7 +314,7 @@ def test_a_session_may_begin_in_the_middle_of_the_links_life():
 
 def test_a_transmitter_module_belongs_to_the_transmitters_end():
     pair = Pair()
-    pool = AuthenticationPool(pair.pools[0].take(64))
+    pool = AuthenticationPool(pair.pools[0].take(64), authentication=Authentication.PRE_SHARED)
     for role, module in ((Role.RECEIVER, pair.light), (Role.TRANSMITTER, None)):
         with pytest.raises(LocalProtocolError):
             Session(role=role, plan=pair.plan, pool=pool, entropy=SystemEntropy(), transmitter=module)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from qanat.core.alarms import Action, Command
 from qanat.core.ids import FibreId, LinkId, SaeId, SiteId, block_id
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
 from qanat.core.topology import Demand, Fibre, Link, Network, Policy, Sae, Site
@@ -91,7 +91,9 @@ def a_chain(hops: int, **changes) -> Network:
     return a_network(edges, [("a1", f"{names[-1]}1"), ("a1", "b1"), ("a1", "a2")], **changes)
 
 
-def a_block(link: str, number: int, *, size_bytes: int = 2048, start_ns: int | None = None, simulated=True) -> KeyBlock:
+def a_block(
+    link: str, number: int, *, size_bytes: int = 2048, start_ns: int | None = None, simulated=True, signed=False
+) -> KeyBlock:
     """Key block ``number`` of a link; block n covers the link second n unless told otherwise."""
     name = block_id(LinkId(link), 1, number)
     start_ns = number * S if start_ns is None else start_ns
@@ -101,7 +103,14 @@ def a_block(link: str, number: int, *, size_bytes: int = 2048, start_ns: int | N
         start_ns=start_ns,
         end_ns=start_ns + S - 1,
         bits=SecretBits(hashlib.shake_256(name.encode()).digest(size_bytes)),
-        provenance=Provenance(origin=Origin.QKD, links=(LinkId(link),), epsilon_total=1e-10, simulated=simulated),
+        provenance=Provenance(
+            origin=Origin.QKD,
+            links=(LinkId(link),),
+            authentication=Authentication.ML_DSA if signed else Authentication.PRE_SHARED,
+            algorithms=("ML-DSA-87", "ML-KEM-1024+X25519") if signed else (),
+            epsilon_total=1e-10,
+            simulated=simulated,
+        ),
     )
 
 
@@ -127,6 +136,7 @@ class World:
         self.flying: list[tuple[int, int, str, str, bytes]] = []
         self.sent: list[tuple[str, str, bytes]] = []
         self._order = 0
+        self.signed_links: set[str] = set()  # their sessions began from signatures
         self._revision = 0
         self._numbers: dict[str, int] = {}
         self.given: dict[object, SecretBits] = {}
@@ -223,7 +233,9 @@ class World:
             for site in link.split("-"):
                 for _ in range(3):
                     with survived():
-                        block = a_block(link, index, start_ns=start_ns, size_bytes=size_bytes)
+                        block = a_block(
+                            link, index, start_ns=start_ns, size_bytes=size_bytes, signed=link in self.signed_links
+                        )
                         self.call(site, lambda kme, b=block: kme.add_block(b, self.now_ns))
                         break
         self._numbers[link] = number + count

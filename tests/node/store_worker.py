@@ -1,7 +1,6 @@
 """Child of ``test_store_sqlite``: a KME on a SQLite store that gives keys out until it is killed."""
 
 import hashlib
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,16 +13,12 @@ from qanat.core.ids import SaeId, SiteId  # noqa: E402
 from qanat.km.documents import KeyRequest  # noqa: E402
 from qanat.km.kme import Kme  # noqa: E402
 from qanat.km.messages import Have  # noqa: E402
+from qanat.node.entropy import SystemEntropy  # noqa: E402
 from qanat.node.store.sqlite import SqliteStore  # noqa: E402
 
 
-class SystemEntropy:
-    def random_bytes(self, size_bytes: int) -> bytes:
-        return os.urandom(size_bytes)
-
-
 def main(path: str) -> None:
-    store = SqliteStore(Path(path), kek=bytes(range(32)))
+    store = SqliteStore(Path(path), kek=bytes(range(32)), entropy=SystemEntropy())
     kme = Kme(site=SiteId("a"), network=a_chain(1), store=store, entropy=SystemEntropy(), kme_id="a")
     with store.transaction():
         for number in range(20):

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from qanat.core.ids import BlockId, LinkId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock, Role
 from qanat.core.secret import SecretBits
 from qanat.node.messages import Note
@@ -24,7 +24,13 @@ class Box:
 
 
 def block(data: bytes) -> KeyBlock:
-    made = Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-10, simulated=True)
+    made = Provenance(
+        origin=Origin.QKD,
+        links=(LinkId("a-b"),),
+        authentication=Authentication.PRE_SHARED,
+        epsilon_total=1e-10,
+        simulated=True,
+    )
     return KeyBlock(
         link=LinkId("a-b"), block=BlockId("a-b/1/7"), start_ns=0, end_ns=1, bits=SecretBits(data), provenance=made
     )

@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from qanat.core.ids import BlockId, LinkId, SiteId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
 from qanat.node.messages import KQ1, KeyBlockStored, NewKeyBlock
 from qanat.node.processes.key_outlet import WAITING_COUNT_MAX, KeyOutlet
 from qanat.node.wire import frames, write_frame
 
-PROVENANCE = Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-10, simulated=True)
+PROVENANCE = Provenance(
+    origin=Origin.QKD,
+    links=(LinkId("a-b"),),
+    authentication=Authentication.PRE_SHARED,
+    epsilon_total=1e-10,
+    simulated=True,
+)
 
 
 def block(number: int) -> KeyBlock:

@@ -8,14 +8,18 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from live_network import TINY, is_alive, until
 from two_ends import EXAMPLE, End
 
+from qanat.core.errors import LocalProtocolError, RemoteProtocolError
+from qanat.core.provenance import Authentication
 from qanat.core.records import Role
-from qanat.core.secret import SecretBits
 from qanat.node.messages import KQ1, KeyBlockStored, NewKeyBlock
-from qanat.node.module.door import DOOR, GREETING_BYTES_MAX, greeting, meet
+from qanat.node.module.door import GREETING, GREETING_BYTES_MAX, greeting, meet
+from qanat.node.module.identityfile import EpochBook, IdentityFileError, make_identity
+from qanat.node.module.secret_door import PROOF, Proof, SecretStarter
 from qanat.node.module.secretfile import SecretFile, make_files
 from qanat.node.wire import frames, read_frame, write_frame
 
@@ -31,7 +35,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     ends: list[End] = []
 
     def start(role: str, network: Path, *words: str) -> End:
-        secret = () if "--secret" in words else ("--secret", str(tmp_path / f"{role}.secret"))
+        secret = () if {"--secret", "--identity"} & set(words) else ("--secret", str(tmp_path / f"{role}.secret"))
         end = End((str(network), "--role", role, *secret, *words), tmp_path)
         ends.append(end)
         return end
@@ -61,6 +65,47 @@ def test_two_processes_replay_the_example_recordings_to_equal_keys(start: Start)
     assert block["sifted_bits"] > 50_000
     assert "the light has ended" in rx.of("end")[0]["sentence"]
     assert tx.of("ready")[0]["is_simulated"] is True
+
+
+def test_two_processes_begin_from_signatures_and_their_keys_say_so(start: Start, tmp_path: Path) -> None:
+    """Twice: the second run begins the next session, so that no key block gets a name again."""
+    for name in ("alice", "bob"):
+        make_identity(tmp_path / name)
+
+    def identity(own: str, peer: str) -> tuple[str, ...]:
+        return ("--identity", str(tmp_path / own), "--peer", str(tmp_path / f"{peer}.pub"))
+
+    for epoch in (1, 2):
+        network = EXAMPLE / "link.toml"
+        tx = start("tx", network, *recorded("tx.qlight"), *identity("alice", "bob"), "--listen", "0")
+        listening = tx.until("ready")["listening"]
+        make_identity(tmp_path / f"eve-{epoch}")
+        stranger = start(
+            "rx", network, *recorded("rx.qlight"), *identity(f"eve-{epoch}", "alice"), "--connect", listening,
+            "--duration", "3s",
+        )  # fmt: skip
+        assert stranger.finish() == 1
+        rx = start("rx", network, *recorded("rx.qlight"), *identity("bob", "alice"), "--connect", listening)
+        assert (rx.finish(), tx.finish()) == (0, 0), (rx.events, tx.events)
+        assert list(rx.digests) == [f"anton-berta/{epoch}/0"]
+        assert rx.digests == tx.digests
+        for end in (tx, rx):
+            assert end.of("ready")[0]["authentication"] == "ml-dsa"
+            assert [block["authentication"] for block in end.of("block")] == ["ml-dsa"]
+        assert "signature" in tx.notes
+        assert tx.notes.count("begins") == 1  # not with the stranger
+        assert "begins" not in stranger.notes
+
+
+def test_an_end_with_an_identity_and_one_with_a_secret_are_told_what_to_do(start: Start, tmp_path: Path) -> None:
+    for name in ("alice", "bob"):
+        make_identity(tmp_path / name)
+    network = EXAMPLE / "link.toml"
+    words = ("--identity", str(tmp_path / "alice"), "--peer", str(tmp_path / "bob.pub"))
+    tx = start("tx", network, *recorded("tx.qlight"), *words, "--listen", "0")
+    rx = start("rx", network, *recorded("rx.qlight"), "--connect", tx.until("ready")["listening"])
+    assert rx.finish() == 1
+    assert "give both ends --secret, or both --identity and --peer" in rx.of("end")[0]["sentence"]
 
 
 class Kme:
@@ -172,7 +217,6 @@ def test_ctrl_c_at_either_end_leaves_in_order_and_strangers_at_the_door_change_n
     told = until(lambda: tx.until("note") and "connection is gone" in tx.notes and tx.notes)
     assert told.count("begins") == 1  # none of the strangers began a session
     assert "not a message" in told
-    assert "did not begin with a greeting" in told
     tx.interrupt()
     assert tx.finish(10) == 130
     assert int.from_bytes((tmp_path / "tx.secret").read_bytes()[:8]) == 1
@@ -189,56 +233,73 @@ async def strangers(listening: str) -> None:
 
 
 def sealed_proof() -> bytes:
-    from qanat.node.module.door import Proof
-
-    frame = DOOR.encode(Proof(b"x" * 32))
+    frame = PROOF.encode(Proof(b"x" * 32))
     return len(frame).to_bytes(4) + frame
 
 
 # The door by itself.
 
 
-def greetings(**changes: object) -> tuple[object, object]:
-    import msgspec
+class AtEpoch:
+    authentication = Authentication.PRE_SHARED
 
+    def __init__(self, last_epoch: int) -> None:
+        self.last_epoch = last_epoch
+
+
+def greetings(**changes: object) -> tuple[object, object]:
     tx, rx = (
-        greeting(link="a-b", role=role, plan_digest=b"plan", next_epoch=epoch, is_simulated=is_simulated)  # type: ignore[arg-type]
-        for role, epoch, is_simulated in ((Role.TRANSMITTER, 3, False), (Role.RECEIVER, 7, True))
+        greeting(link="a-b", role=role, plan_digest=b"plan", starter=AtEpoch(epoch), is_simulated=is_simulated)  # type: ignore[arg-type]
+        for role, epoch, is_simulated in ((Role.TRANSMITTER, 2, False), (Role.RECEIVER, 6, True))
     )
     return tx, msgspec.structs.replace(rx, **changes)
 
 
-def met(keys: tuple[bytes, bytes] = (b"k" * 32, b"k" * 32), **changes: object) -> list[object]:
+def met(secrets: tuple[Path, Path], **changes: object) -> list[object]:
     """What each end makes of the other."""
+    starters = [SecretStarter(path) for path in secrets]
     tx, rx = greetings(**changes)
 
     async def run() -> list[object]:
         outcome: list[object] = [None, None]
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            outcome[0] = await tried(reader, writer, tx, keys[0])
+            outcome[0] = await tried(reader, writer, tx, starters[0])
             writer.close()
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
-            outcome[1] = await tried(reader, writer, rx, keys[1])
+            outcome[1] = await tried(reader, writer, rx, starters[1])
             writer.close()
             await asyncio.sleep(0.05)
         return outcome
 
-    return asyncio.run(run())
-
-
-async def tried(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ours: object, key: bytes) -> object:
     try:
-        return await meet(reader, writer, ours, SecretBits(key))  # type: ignore[arg-type]
+        return asyncio.run(run())
+    finally:
+        for starter in starters:
+            starter.close()
+
+
+async def tried(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ours: object, starter: object) -> object:
+    try:
+        return await meet(reader, writer, ours, starter)  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 - which one it is, the test says
         return error
 
 
-def test_two_ends_that_hold_one_secret_agree_on_the_later_epoch() -> None:
-    first, second = met()
-    assert first == second
+@pytest.fixture
+def copies(tmp_path: Path) -> tuple[Path, Path]:
+    make_files([tmp_path / "a.copy", tmp_path / "b.copy"], is_light=False)
+    return tmp_path / "a.copy", tmp_path / "b.copy"
+
+
+def test_two_ends_that_hold_one_secret_agree_on_the_later_epoch(copies: tuple[Path, Path]) -> None:
+    first, second = met(copies)
+    assert (first.epoch, first.is_simulated) == (second.epoch, second.is_simulated)  # type: ignore[attr-defined]
+    pools = [end.pool() for end in (first, second)]  # type: ignore[attr-defined]
+    assert pools[0].take(4096) == pools[1].take(4096)
+    assert [int.from_bytes(path.read_bytes()[:8]) for path in copies] == [7, 7]
     assert (first.epoch, first.is_simulated) == (7, True)  # type: ignore[attr-defined]
 
 
@@ -249,43 +310,65 @@ def test_two_ends_that_hold_one_secret_agree_on_the_later_epoch() -> None:
         ({"role": 0}, "both ends are transmitter"),
         ({"role": 9}, "something unknown"),
         ({"plan_digest": b"another"}, "describe it differently"),
-        ({"protocol": 2}, "version 2 of this conversation"),
+        ({"protocol": 1}, "version 1 of this conversation"),
+        ({"authentication": "ml-dsa"}, "begins from 'ml-dsa', we from 'pre-shared'"),
         ({"nonce": b""}, "numbers that cannot be"),
         ({"next_epoch": -1}, "numbers that cannot be"),
     ],
 )
-def test_an_end_that_is_not_ours_is_refused_before_a_proof_is_shown(changes: dict[str, object], says: str) -> None:
-    first, _ = met(**changes)
+def test_an_end_that_is_not_ours_is_refused_before_a_proof_is_shown(
+    copies: tuple[Path, Path], changes: dict[str, object], says: str
+) -> None:
+    first, _ = met(copies, **changes)
     assert isinstance(first, Exception)
     assert says in str(first)
 
 
-def test_ends_with_different_secrets_find_out_without_spending_any() -> None:
-    for outcome in met((b"k" * 32, b"l" * 32)):
+def test_ends_with_different_secrets_find_out_without_spending_any(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    make_files([tmp_path / "other"], is_light=False)
+    before = copies[0].read_bytes()
+    for outcome in met((copies[0], tmp_path / "other")):
         assert "do not hold copies of one pre-shared secret" in str(outcome)
+    assert copies[0].read_bytes() == before
 
 
-def test_a_proof_serves_nobody_else() -> None:
+def test_a_proof_serves_nobody_else(copies: tuple[Path, Path]) -> None:
     """A relay that mirrors our own frames back to us does not pass for the other end."""
 
     async def run() -> object:
         async def mirror(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while (frame := await read_frame(reader)) is not None:
-                message = DOOR.decode(frame)
-                if hasattr(message, "role"):
-                    import msgspec
-
-                    frame = DOOR.encode(msgspec.structs.replace(message, role=int(Role.RECEIVER)))
+                with contextlib.suppress(RemoteProtocolError):
+                    message = GREETING.decode(frame)
+                    frame = GREETING.encode(msgspec.structs.replace(message, role=int(Role.RECEIVER)))
                 write_frame(writer, frame)
             writer.close()
 
         async with await asyncio.start_server(mirror, "127.0.0.1", 0) as server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
-            outcome = await tried(reader, writer, greetings()[0], b"k" * 32)
+            outcome = await tried(reader, writer, greetings()[0], SecretStarter(copies[0]))
             writer.close()
             return outcome
 
     assert "do not hold copies" in str(asyncio.run(run()))
+
+
+def test_a_session_number_is_taken_once_and_by_one_process(tmp_path: Path) -> None:
+    book = EpochBook(tmp_path / "epoch")
+    assert (tmp_path / "epoch").stat().st_mode & 0o777 == 0o600
+    book.claim(3)
+    for taken in (0, 2, 3):
+        with pytest.raises(LocalProtocolError):
+            book.claim(taken)
+    with pytest.raises(IdentityFileError, match="another process"):
+        EpochBook(tmp_path / "epoch")
+    book.close()
+    again = EpochBook(tmp_path / "epoch")
+    assert again.last_epoch == 3
+    again.close()
+    (tmp_path / "epoch").write_bytes(b"no number")
+    with pytest.raises(IdentityFileError, match="remove it"):
+        EpochBook(tmp_path / "epoch")
 
 
 def test_a_secret_file_is_private_whole_and_held_by_one(tmp_path: Path) -> None:

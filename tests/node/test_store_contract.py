@@ -9,9 +9,10 @@ import pytest
 
 from qanat.core.errors import LocalProtocolError
 from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.km.store import GrantRecord, PieceRecord, PieceState, Snapshot, Source, Store
+from qanat.node.entropy import SystemEntropy
 from qanat.node.store.sqlite import SqliteStore
 from qanat.sim.store import CrashingStore
 
@@ -30,7 +31,7 @@ def store_and_reopen(request, tmp_path: Path):
     def opened_again(old: Store | None = None) -> Store:
         if old is not None:
             old.close()
-        opened.append(SqliteStore(tmp_path / "store.db", kek=KEK))
+        opened.append(SqliteStore(tmp_path / "store.db", kek=KEK, entropy=SystemEntropy()))
         return opened[-1]
 
     yield opened_again(), opened_again
@@ -47,7 +48,13 @@ def a_record(name: str, **changes) -> PieceRecord:
         "size_bytes": 64,
         "state": PieceState.WAITING,
         "sources": (Source(link=LinkId("a-b"), block=BlockId("a-b/1/0"), start_ns=0, end_ns=2**60),),
-        "provenance": Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-10, simulated=True),
+        "provenance": Provenance(
+            origin=Origin.QKD,
+            links=(LinkId("a-b"),),
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=1e-10,
+            simulated=True,
+        ),
         "made_ns": 7,
     }
     return PieceRecord(**fields | changes)

@@ -13,6 +13,7 @@ from live_network import TINY
 
 from qanat.cli.check import load_network
 from qanat.core.ids import BlockId, LinkId
+from qanat.core.provenance import Authentication
 from qanat.core.report import BlockReport, LinkReport
 from qanat.node.processes.journal import Journal
 from qanat.node.processes.loop import Loop
@@ -55,6 +56,7 @@ def ended(number: int, *, aborted: str | None = None) -> BlockReport:
         end_ns=10**18 + (number + 1) * BLOCK_NS,
         n_pulses=50_000_000,
         sifted_bits=30_000,
+        authentication=Authentication.PRE_SHARED,
         secret_bits=0 if aborted else 10_000,
         epsilon={"secrecy": 1e-10, "correctness": 1e-15},
         made_at_ns=number,

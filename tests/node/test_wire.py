@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import BlockId, LinkId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.node.messages import HUB, KQ1, AdminRequest, Hello, KeyBlockStored, NewKeyBlock
 from qanat.node.wire import FRAME_SIZE_BYTES_MAX, FrameTooLarge, frames, keep_connected, read_frame, served, write_frame
 
@@ -73,7 +73,13 @@ def test_well_formed_messages_that_mean_nothing_are_refused(wrong: object) -> No
 
 
 def test_a_key_block_message_shows_no_bits() -> None:
-    provenance = Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-10, simulated=True)
+    provenance = Provenance(
+        origin=Origin.QKD,
+        links=(LinkId("a-b"),),
+        authentication=Authentication.PRE_SHARED,
+        epsilon_total=1e-10,
+        simulated=True,
+    )
     message = NewKeyBlock(LinkId("a-b"), BlockId("a-b/1/2"), 0, 1, b"SECRET" * 8, provenance)
     assert KQ1.decode(KQ1.encode(message)) == message
     assert "SECRET" not in repr(message)

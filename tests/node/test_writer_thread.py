@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from qanat.core.errors import EnvironmentProblem
+from qanat.crypto.randomness.health import HealthTestedEntropy
 from qanat.km.documents import KeyDeliveryError
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 
@@ -189,6 +190,32 @@ def test_a_bug_in_one_operation_spoils_its_group_but_not_the_thread() -> None:
         await bench.thread.stop()
 
     asyncio.run(run())
+
+
+def test_a_broken_random_source_is_named_in_one_line_of_the_log_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    class Zeros:
+        def random_bytes(self, size_bytes: int) -> bytes:
+            return bytes(size_bytes)
+
+    entropy = HealthTestedEntropy(Zeros(), min_entropy_bits=8, alpha_log2=-80)
+
+    def draw(kme: Any, _now_ns: int) -> None:
+        kme.add()
+        entropy.random_bytes(32)
+
+    async def run() -> None:
+        bench = Bench()
+        await bench.thread.start()
+        with pytest.raises(StoreFailed, match="random source: 11 equal bytes in a row"):
+            await bench.thread.call(draw)
+        with pytest.raises(StoreFailed, match="random source failed before"):
+            await bench.thread.call(draw)
+        assert bench.disk.committed == 0
+        assert await bench.add() == 1  # what draws nothing goes on
+        await bench.thread.stop()
+
+    asyncio.run(run())
+    assert [record.exc_info for record in caplog.records if "random source" in record.getMessage()] == [None, None]
 
 
 def test_deadlines_pass_without_anybody_asking() -> None:

@@ -1,7 +1,7 @@
 """Every effect of source, fibre, detectors and time tagger, one at a time and all at once, in all tiers.
 
 Dense against sparse: Welch tests on the whole record over 12 replicas each; |z| > 7 has a probability below 2.3e-5 per
-number (Student, at least 11 degrees of freedom), a record has 46, the file 14 tables: a false alarm in 1.5 % of all
+number (Student, at least 11 degrees of freedom), a record has 46, the file 15 tables: a false alarm in 1.5 % of all
 seeds. Seeds are fixed. Statistical against sparse: within 1.5 % or within the noise, as in test_law.py.
 """
 
@@ -24,6 +24,7 @@ from qanat.physics.timing import Timing
 REPLICAS, GATES, Z_MAX = 12, 200_000, 7.0
 WIDE = Timing(jitter_ps=(250.0, 200.0, 300.0, 260.0), tail_ps=150.0, p_tail=0.2, window_ps=900.0)
 GATED = Timing(pulse_ps=60.0, jitter_ps=50.0, gate_centre_ps=(-80.0, 80.0, 0.0, 40.0), gate_width_ps=150.0)
+FLOORED = replace(GATED, gate_centre_ps=(-250.0, 250.0, 0.0, 100.0), gate_width_ps=70.0, out_of_gate=0.1)
 OWN = {"is_simultaneous": False, "dead_gates": (40, 30, 60, 20)}
 BRIGHT = {"transmittance": 1.0, "efficiency": (0.5,) * 4}  # more than one photon a pulse: only then fluctuation shows
 NO_TRAPS = {"dead_gates": 2, "p_trap": (), "p_release": ()}
@@ -55,6 +56,7 @@ EFFECTS = {
     "a hold-off per detector": ({}, OWN, ()),
     "traps per detector": ({}, {"p_trap": ((0.6, 0.0, 0.1, 0.1), (0.3, 0.0, 0.08, 0.08))}, ()),
     "gates that differ": ({"timing": GATED}, {}, ()),
+    "gates with a floor": ({"timing": FLOORED}, {}, ()),
     "wide jitter": ({"timing": WIDE}, {"dead_gates": 5}, ()),
     "fast pulses": ({}, {}, (Dimmed((20, 5)),)),
     "slow pulses": ({}, {}, (Dimmed((2000, 700)),)),

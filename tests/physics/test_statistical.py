@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from qanat.core.streams import Streams
+from qanat.physics import kernels
 from qanat.physics.light import light_of
 from qanat.physics.memory import DetectorMemory
 from qanat.physics.optics import gate_law
+from qanat.physics.renewal import HORIZON_DEAD_TIMES, alive_after_click_plain
 from qanat.physics.statistical import StatisticalSampler, click_law, grouped_cells, total_clicks
 
 
@@ -41,3 +43,13 @@ def test_counts_are_consistent_and_nothing_comes_from_nothing(optics, memory, se
         errors = sum(counts.error_counts_x) + sum(counts.error_counts_z)
         assert errors <= sifted <= counts.detection_count <= n_gates
         assert counts.double_click_count <= counts.detection_count
+
+
+@pytest.mark.parametrize("p_step", [0.0, 1e-6, 0.02, 0.9])
+@pytest.mark.parametrize("per_dead", [1, 2, 400])
+def test_the_kernel_of_renewal_theory_and_its_plain_twin_agree_bit_for_bit(p_step: float, per_dead: int) -> None:
+    alive = np.zeros(HORIZON_DEAD_TIMES * per_dead)
+    kernels.alive_after_click(p_step, per_dead, alive)
+    assert np.array_equal(alive, alive_after_click_plain(p_step, per_dead))
+    mean = 1 / (1 - p_step + p_step * per_dead)
+    assert alive[-per_dead:].mean() == pytest.approx(mean, rel=0.05), "long after, over one ring"

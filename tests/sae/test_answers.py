@@ -7,7 +7,7 @@ import json
 import pytest
 
 from qanat.core.ids import LinkId, SiteId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.km.extensions import extension_from_provenance
 from qanat.sae.answers import provenance_from_extension
 
@@ -17,11 +17,38 @@ A_B, B_C, B = LinkId("a-b"), LinkId("b-c"), SiteId("b")
 @pytest.mark.parametrize(
     "provenance",
     [
-        Provenance(origin=Origin.QKD, links=(A_B,), epsilon_total=1e-9, simulated=False),
-        Provenance(origin=Origin.QKD, links=(A_B, B_C), trusted_nodes=(B,), epsilon_total=2e-9, simulated=True),
-        Provenance(origin=Origin.HYBRID, links=(A_B,), algorithms=("ML-KEM-768",), epsilon_total=0.0, simulated=False),
-        Provenance(origin=Origin.PQC, links=(), algorithms=("ML-KEM-1024",), epsilon_total=0.0, simulated=False),
-        Provenance(origin=Origin.LOCAL, links=(), epsilon_total=0.0, simulated=False),
+        Provenance(
+            origin=Origin.QKD,
+            links=(A_B,),
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=1e-9,
+            simulated=False,
+        ),
+        Provenance(
+            origin=Origin.QKD,
+            links=(A_B, B_C),
+            trusted_nodes=(B,),
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=2e-9,
+            simulated=True,
+        ),
+        Provenance(
+            origin=Origin.HYBRID,
+            links=(A_B,),
+            authentication=Authentication.PRE_SHARED,
+            algorithms=("ML-KEM-768",),
+            epsilon_total=0.0,
+            simulated=False,
+        ),
+        Provenance(
+            origin=Origin.PQC,
+            links=(),
+            authentication=None,
+            algorithms=("ML-KEM-1024",),
+            epsilon_total=0.0,
+            simulated=False,
+        ),
+        Provenance(origin=Origin.LOCAL, links=(), authentication=None, epsilon_total=0.0, simulated=False),
     ],
     ids=lambda provenance: provenance.sentence(),
 )

@@ -265,6 +265,7 @@ LABEL = {
     "qanat_key_origin": "qkd",
     "qanat_links": ["a-b"],
     "qanat_trusted_nodes": [],
+    "qanat_authentication": "pre-shared",
     "qanat_algorithms": [],
     "qanat_epsilon_total": 1e-9,
     "qanat_simulated": False,

@@ -9,6 +9,7 @@ import pytest
 from qanat.core.alarms import Action, Command
 from qanat.core.ids import KeyId, SaeId
 from qanat.core.netfile import network_from_toml
+from qanat.core.provenance import Authentication
 from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
 from qanat.core.timebase import NS_PER_S
@@ -124,6 +125,28 @@ class Flatters(Kme):
         return container
 
 
+class SoldAsPreShared(Kme):
+    """Its links began from signatures; its keys say that they did not."""
+
+    is_lying = True
+
+    def add_block(self, block: KeyBlock, now_ns: int) -> None:
+        signed = replace(block.provenance, authentication=Authentication.ML_DSA, algorithms=("ML-DSA-87",))
+        super().add_block(replace(block, provenance=signed), now_ns)
+
+    def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest, now_ns: int) -> KeyContainer:
+        container = super().enc_keys(caller, slave, request, now_ns)
+        for key in container.keys:
+            assert isinstance(key.key_extension, dict)
+            if self.is_lying:
+                key.key_extension["qanat_authentication"] = "pre-shared"
+        return container
+
+
+class SaysSigned(SoldAsPreShared):
+    is_lying = False
+
+
 class HandsOutTwiceToTheSlave(Kme):
     """The slave's answer is kept and given again: twice to one role."""
 
@@ -198,6 +221,11 @@ def test_a_store_that_forgets_a_commit_breaks_6(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_flattering_provenance_breaks_7() -> None:
     assert broken_by(run(Flatters, faults="cut:duct-mitte-wedding@0s")) == 7
+
+
+def test_a_signed_beginning_sold_as_a_pre_shared_secret_breaks_7() -> None:
+    assert broken_by(run(SoldAsPreShared)) == 7
+    assert broken_by(run(SaysSigned)) is None
 
 
 def test_an_engine_that_raises_is_told_with_its_place() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from qanat.core.errors import MisuseError
 from qanat.core.ids import LinkId
+from qanat.core.provenance import Authentication
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport
 from qanat.core.secret import SecretBits
@@ -79,9 +80,16 @@ def run(link, blocks):
     secret = hashlib.sha256(b"pairs").digest() * 32
     common = {"plan": plan, "entropy": SystemEntropy()}
     alice = Session(
-        role=Role.TRANSMITTER, pool=AuthenticationPool(SecretBits(secret)), transmitter=transmitter, **common
+        role=Role.TRANSMITTER,
+        pool=AuthenticationPool(SecretBits(secret), authentication=Authentication.PRE_SHARED),
+        transmitter=transmitter,
+        **common,
     )
-    bob = Session(role=Role.RECEIVER, pool=AuthenticationPool(SecretBits(secret)), **common)
+    bob = Session(
+        role=Role.RECEIVER,
+        pool=AuthenticationPool(SecretBits(secret), authentication=Authentication.PRE_SHARED),
+        **common,
+    )
     told = {alice: [], bob: []}
     for now_ns in range(blocks):
         at_alice, at_bob = glass.next_blocks()

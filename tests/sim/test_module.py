@@ -14,7 +14,8 @@ from qanat.physics.attack import Attack, Cut, InterceptResend, Jamming, Tap, Tro
 from qanat.physics.clicks import Truth
 from qanat.physics.datasheet import load_receiver
 from qanat.physics.errors import DatasheetError
-from qanat.sim.module import SimulatedGlass, SimulatedTransmitter, StatisticalGlass, warm_up
+from qanat.sim.counted import StatisticalGlass
+from qanat.sim.module import SimulatedGlass, SimulatedTransmitter, warm_up
 
 KEY, SEED = b"K of this rehearsal", b"luck of this rehearsal"
 FIBRE = Fibre(

@@ -97,7 +97,7 @@ def link_show(state: Path | None, name: str, as_json: bool) -> int:
             percent(block["qber_x"]),
             str(block["leak_bits"]),
             percent(block["phase_error_bound"]),
-            str(block["auth_bits"]),
+            f"{block['auth_bits']} {block['authentication']}",
             str(block["secret_bits"]),
             f"{block['epsilon_total']:.1e}",
             block["aborted"] or "made",

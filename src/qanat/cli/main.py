@@ -29,7 +29,9 @@ link = typer.Typer(no_args_is_help=True, help="QKD links of the running network.
 key = typer.Typer(no_args_is_help=True, help="Fetch keys as an application would, over ETSI GS QKD 014.")
 attack = typer.Typer(no_args_is_help=True, help="Let Eve act on the (simulated) light of a link.")
 fault = typer.Typer(no_args_is_help=True, help="Cut and mend fibres.")
-for name, group in (("link", link), ("key", key), ("attack", attack), ("fault", fault)):
+identity = typer.Typer(no_args_is_help=True, help="ML-DSA identities, by which two ends know each other.")
+groups = {"link": link, "key": key, "attack": attack, "fault": fault, "identity": identity}
+for name, group in groups.items():
     app.add_typer(group, name=name)
 
 
@@ -108,10 +110,11 @@ def check(file: Annotated[Path, typer.Argument(help="Network file.")], as_json: 
 
 @app.command()
 def random(
-    file: Annotated[Path, typer.Argument(help="File of raw bits, eight a byte; the first million bits are judged.")],
+    file: Annotated[Path, typer.Argument(help="File of raw bits, eight a byte; the first million are judged.")],
     as_json: Json = False,
 ) -> None:
-    """Look for crude faults in a file of random bits (NIST SP 800-22, SP 800-90B). Passing proves nothing."""
+    """Look for crude faults in a file of random bits: the tests of NIST SP 800-22, exit code 1 when one fails, and the
+    min-entropy estimators of SP 800-90B. Passing proves nothing."""
     from qanat.cli.random import random as run
 
     raise typer.Exit(run(file, as_json))
@@ -148,8 +151,15 @@ def module(
     role: Annotated[str, typer.Option(help="This end: tx (transmitter) or rx (receiver).")],
     link_name: Annotated[str, typer.Option("--link", help="The link in the network file.")],
     light: Annotated[str, typer.Option(help="Where this end's light comes from: sim://, replay:// or timetags://.")],
-    secret: Annotated[Path, typer.Option(help="This end's copy of the pre-shared secret (see qanat secret).")],
     file: NetworkFile = None,
+    secret: Annotated[
+        Path | None, typer.Option(help="This end's copy of the pre-shared secret (see qanat secret).")
+    ] = None,
+    identity_file: Annotated[
+        Path | None,
+        typer.Option("--identity", help="Instead: this end's private ML-DSA identity (see qanat identity)."),
+    ] = None,
+    peer: Annotated[Path | None, typer.Option(help="With --identity: the other end's public identity.")] = None,
     listen: Annotated[
         str | None, typer.Option(help="HOST:PORT to wait at; a port alone means the loopback address.")
     ] = None,
@@ -174,6 +184,8 @@ def module(
             listen=listen,
             light=light,
             secret=secret,
+            identity=identity_file,
+            peer=peer,
             keys=keys,
             kme_socket=kme_socket,
             blocks=blocks,
@@ -195,6 +207,27 @@ def secret(
     from qanat.cli.module import secret as run
 
     raise typer.Exit(run(files, is_light=light, as_json=as_json))
+
+
+@identity.command("new")
+def identity_new(
+    file: Annotated[Path, typer.Argument(help="Private identity to write; the public one gets .pub after it.")],
+    as_json: Json = False,
+) -> None:
+    """Make the identity of one end: a private file that stays, a public one for the other end."""
+    from qanat.cli.module import identity_new as run
+
+    raise typer.Exit(run(file, as_json=as_json))
+
+
+@identity.command("show")
+def identity_show(
+    file: Annotated[Path, typer.Argument(help="Either file of an identity.")], as_json: Json = False
+) -> None:
+    """Print an identity's fingerprint, to compare at both ends."""
+    from qanat.cli.module import identity_show as run
+
+    raise typer.Exit(run(file, as_json=as_json))
 
 
 @app.command()

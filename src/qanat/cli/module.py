@@ -1,10 +1,12 @@
-"""`qanat module`, `qanat secret`, `qanat record`: one end of one link alone, and what it needs."""
+"""`qanat module`, `qanat secret`, `qanat identity`, `qanat record`: one end of one link alone, and what it needs."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qanat.cli.check import load_network
 from qanat.cli.place import network_path
@@ -12,6 +14,9 @@ from qanat.core.errors import MisuseError
 from qanat.core.ids import LinkId
 from qanat.core.records import Role
 from qanat.core.timebase import ns_from_text, seconds
+
+if TYPE_CHECKING:
+    from qanat.node.module.door import Starter
 
 ROLES = {"tx": Role.TRANSMITTER, "rx": Role.RECEIVER}
 KEYS = ("count", "compare")
@@ -25,7 +30,9 @@ def module(
     connect: str | None,
     listen: str | None,
     light: str,
-    secret: Path,
+    secret: Path | None,
+    identity: Path | None,
+    peer: Path | None,
     keys: str,
     kme_socket: Path | None,
     blocks: int | None,
@@ -54,12 +61,24 @@ def module(
         role=ROLES[role],
         task=task,
         light=light,
-        secret=secret,
+        starter=_starter(secret, identity, peer, LinkId(link)),
         is_compared=keys == "compare",
         kme_socket=kme_socket,
         is_json=as_json,
     )
     return run_module(load_network(network_path(file)), options, lambda text: print(text, file=sys.stderr))
+
+
+def _starter(secret: Path | None, identity: Path | None, peer: Path | None, link: LinkId) -> Callable[[], Starter]:
+    """What this end knows the other by; the files are opened later, after the other options were seen to be right."""
+    from qanat.node.module.secret_door import SecretStarter  # noqa: PLC0415
+    from qanat.node.module.signed_door import SignedStarter  # noqa: PLC0415
+
+    if secret is not None and identity is None and peer is None:
+        return lambda: SecretStarter(secret)
+    if secret is None and identity is not None and peer is not None:
+        return lambda: SignedStarter(identity, peer, link)
+    raise MisuseError("give either --secret, or both --identity and --peer: one end must know the other by something")
 
 
 def _seconds(duration: str | None) -> float | None:
@@ -85,6 +104,34 @@ def secret(paths: list[Path], *, is_light: bool, as_json: bool) -> int:
     else:
         print("Whoever reads it can pretend to be either end: bring it to the other end by a person you trust,")
         print("delete every other copy, and never use one copy at both ends")
+    return 0
+
+
+def identity_new(path: Path, *, as_json: bool) -> int:
+    """Make one."""
+    from qanat.node.module.identityfile import PUBLIC_SUFFIX, make_identity, spoken  # noqa: PLC0415
+
+    key = make_identity(path)
+    public = f"{path}{PUBLIC_SUFFIX}"
+    if as_json:
+        print(json.dumps({"private": str(path), "public": public, "fingerprint": key.fingerprint.hex()}))
+        return 0
+    print(f"written: {path} (private, stays here) and {public} (goes to the other end)")
+    print(f"fingerprint: {spoken(key)}")
+    print("Let the other end compare it with you over something that nobody can imitate: your voice, or paper")
+    return 0
+
+
+def identity_show(path: Path, *, as_json: bool) -> int:
+    """Print the fingerprint of either file."""
+    from qanat.crypto.signature import ALGORITHM  # noqa: PLC0415
+    from qanat.node.module.identityfile import any_identity, spoken  # noqa: PLC0415
+
+    key = any_identity(path)
+    if as_json:
+        print(json.dumps({"algorithm": ALGORITHM, "fingerprint": key.fingerprint.hex()}))
+    else:
+        print(f"{ALGORITHM}, fingerprint {spoken(key)}")
     return 0
 
 

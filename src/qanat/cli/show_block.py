@@ -31,7 +31,12 @@ def print_block(report: dict[str, Any]) -> None:
         print(f"no key: {report['aborted']}")
     epsilon = ", ".join(f"{name} {value:.1e}" for name, value in report["epsilon"].items())
     print(f"failure probabilities: {epsilon}; together {report['epsilon_total']:.1e}")
-    print(f"authentication: {report['auth_bits']} bits of key spent and put back, release token included")
+    start = {"pre-shared": "a pre-shared secret", "ml-dsa": "ML-DSA signatures"}[report["authentication"]]
+    share = report["auth_bits"] / report["secret_bits"] if report["secret_bits"] else None
+    print(
+        f"authentication: began from {start}; {report['auth_bits']} bits of key spent and put back, release token "
+        f"included, {percent(share)} of the secret bits"
+    )
 
 
 def _number(value: float) -> str:

@@ -40,7 +40,8 @@ class ReceiverHealth:
         gap_histogram: Slots between successive detections of the module, ``GAP_BIN_COUNT`` bins of a factor 2.
         bias_current_na: Per detector, mean over the window.
         temperature_c: Of the detectors.
-        control_effort: Polarisation or phase controller, share of its range in use, 0 to 1.
+        control_effort: How far the polarisation or phase controller turned in this window, in radians: its moves added
+            up without sign. 0 where nothing drifts.
     """
 
     arrivals: tuple[Arrivals, ...]
@@ -58,7 +59,7 @@ class TransmitterHealth:
         power_ratio: Mean launched power over its nominal value, by the module's own monitor diode.
         in_port_power_nw: Light that entered by the exit, as a Trojan horse or a seeding laser would.
         temperature_c: Of the laser.
-        control_effort: Bias controllers, share of their range in use, 0 to 1.
+        control_effort: The laser's thermostat, share of its range in use, 0 to 1.
     """
 
     power_ratio: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,18 @@ class Origin(StrEnum):
     LOCAL = "local"  # both applications are at one site: its own entropy, no link; never part of another key
 
 
+class Authentication(StrEnum):
+    """How the two ends of a QKD link first knew each other, best first. All later tags of a session rest on it.
+
+    ``PRE_SHARED``: a secret that a person carried to both ends; nothing is assumed about anybody's computer.
+    ``ML_DSA``: signatures at the start; nobody could forge them, nor break the key exchange that they signed, before
+    the session's first key block was tagged (docs/decisions/0045).
+    """
+
+    PRE_SHARED = "pre-shared"
+    ML_DSA = "ml-dsa"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """What must hold for a key to be secret.
@@ -25,14 +38,19 @@ class Provenance:
         origin: QKD, hybrid, post-quantum only, or local.
         links: QKD links whose secrecy it rests on, in path order.
         trusted_nodes: Sites in between that saw the key in clear, in path order; empty for one link.
+        authentication: How the ends of these links knew each other, the weakest of them; None without a link.
         algorithms: Post-quantum algorithms it rests on.
         epsilon_total: Sum of the failure probabilities of everything above.
         simulated: The photons were simulated: the key is worth nothing outside a rehearsal.
+
+    Raises:
+        ValueError: no probability, or an authentication that is not spelled out.
     """
 
     origin: Origin
     links: tuple[LinkId, ...]
     trusted_nodes: tuple[SiteId, ...] = ()
+    authentication: Authentication | None
     algorithms: tuple[str, ...] = ()
     epsilon_total: float
     simulated: bool
@@ -40,6 +58,11 @@ class Provenance:
     def __post_init__(self) -> None:
         if not 0 <= self.epsilon_total <= 1:
             raise ValueError(f"epsilon_total is a probability, not {self.epsilon_total}")
+        if bool(self.links) != (self.authentication is not None):
+            raise ValueError(f"authentication {self.authentication} with links {self.links}")
+        is_signed = any(name.startswith("ML-DSA") for name in self.algorithms)
+        if self.authentication is not None and (self.authentication is Authentication.ML_DSA) != is_signed:
+            raise ValueError(f"authentication {self.authentication} with algorithms {self.algorithms}")
 
     @property
     def route_type(self) -> str:
@@ -57,16 +80,18 @@ class Provenance:
             if self.trusted_nodes
             else f"direct QKD link {via}"
         )
+        authentication = f"; authentication {self.authentication}" if self.authentication is not None else ""
         algorithms = f"; rests on {', '.join(self.algorithms)}" if self.algorithms else ""
         mark = "; SIMULATED photons" if self.simulated else ""
-        return f"{kind}{algorithms}; epsilon {self.epsilon_total:.1e}{mark}"
+        return f"{kind}{authentication}{algorithms}; epsilon {self.epsilon_total:.1e}{mark}"
 
 
 def joined(parts: tuple[Provenance, ...], trusted_nodes: tuple[SiteId, ...]) -> Provenance:
     """The provenance of a key that rests on all of the parts: as weak as the weakest of each.
 
     Example:
-        >>> hop = Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-9, simulated=True)
+        >>> hop = Provenance(origin=Origin.QKD, links=(LinkId("a-b"),), epsilon_total=1e-9, simulated=True,
+        ...     authentication=Authentication.PRE_SHARED)
         >>> from dataclasses import replace
         >>> joined((hop, replace(hop, links=(LinkId("b-c"),))), (SiteId("b"),)).route_type
         'relayed'
@@ -78,7 +103,13 @@ def joined(parts: tuple[Provenance, ...], trusted_nodes: tuple[SiteId, ...]) -> 
         origin=max((part.origin for part in parts), key=order.index),
         links=tuple(link for part in parts for link in part.links),
         trusted_nodes=tuple(trusted_nodes),
+        authentication=weakest(part.authentication for part in parts),
         algorithms=tuple(sorted({name for part in parts for name in part.algorithms})),
         epsilon_total=min(1.0, sum(part.epsilon_total for part in parts)),
         simulated=any(part.simulated for part in parts),
     )
+
+
+def weakest(kinds: Iterable[Authentication | None]) -> Authentication | None:
+    """What a whole may say of its authentication; None when no part has a link."""
+    return max((kind for kind in kinds if kind is not None), key=list(Authentication).index, default=None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from qanat.core.health import ReceiverHealth, TransmitterHealth
 from qanat.core.ids import BlockId, LinkId
 from qanat.core.ledger_term import LengthTerm
+from qanat.core.provenance import Authentication
 
 Counts = tuple[tuple[int, int], ...]  # per intensity, brightest first: (X, Z)
 
@@ -96,6 +97,7 @@ class BlockReport:
         qber_x: Errors found by reconciliation over its length; None before that.
         leak_bits: Parity bits of the reference key disclosed in reconciliation (see distill/estimate.py).
         tag_bits: Verification tag bits disclosed.
+        authentication: How the two ends knew each other when this session began; its tags rest on that.
         auth_bits: Authentication secret spent, both directions; taken from the key it protects.
         secret_bits: Net length handed to key management, after `auth_bits` were put back.
         phase_error_bound: Upper bound on the phase error rate of the single photons in X.
@@ -121,6 +123,7 @@ class BlockReport:
     qber_x: float | None = None
     leak_bits: int = 0
     tag_bits: int = 0
+    authentication: Authentication
     auth_bits: int = 0
     secret_bits: int = 0
     phase_error_bound: float | None = None

@@ -24,11 +24,24 @@ def report_schema(kind: type[LinkReport] | type[BlockReport]) -> dict[str, objec
     import msgspec  # noqa: PLC0415 - core must import without it
 
     (top,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    _inline_words(definitions)
     docs = {each.__name__: each.__doc__ or "" for each in _TYPES}
     for name, definition in definitions.items():
         _describe(definition, docs.get(name, ""))
     root = definitions.pop(top["$ref"].rsplit("/", 1)[1])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": definitions}
+
+
+def _inline_words(definitions: dict[str, Any]) -> None:
+    """A field that is one of a few words lists them itself: readers need no second table for that."""
+    words = {f"#/$defs/{name}": definition for name, definition in definitions.items() if "enum" in definition}
+    for definition in definitions.values():
+        for name, value in definition.get("properties", {}).items():
+            if value.get("$ref") in words:
+                found = words[value["$ref"]]
+                definition["properties"][name] = {"type": "string", "enum": found["enum"]}
+    for reference in words:
+        del definitions[reference.rsplit("/", 1)[1]]
 
 
 def described_fields(docstring: str) -> dict[str, str]:

@@ -38,6 +38,30 @@ class Fibre:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The slow weather of a link that is simulated, and whether its receiver steers against it.
+
+    Attributes:
+        fibre: "indoor", "buried" or "aerial"; the kind's drift is in ``physics/drift/rotation.py``.
+        rotation_rad_per_sqrt_s: How far the polarisation wanders in a second, standard deviation; None: the kind's.
+        rotation_rad_per_k: By how much it turns with the air's temperature; None: the kind's.
+        swing_k: The cabinets' daily swing around their mean, amplitude.
+        noise_k, noise_time_s: Their noise on top: standard deviation and correlation time.
+        is_controlled: Whether the receiver steers the polarisation back.
+        control_interval_s: How often it does; also the grid on which all of this changes.
+    """
+
+    fibre: str = "buried"
+    rotation_rad_per_sqrt_s: float | None = None
+    rotation_rad_per_k: float | None = None
+    swing_k: float = 2.0
+    noise_k: float = 0.3
+    noise_time_s: float = 1800.0
+    is_controlled: bool = True
+    control_interval_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """A QKD link: a transmitter at one site, a receiver at another, one fibre between.
 
@@ -49,6 +73,7 @@ class Link:
         reconciliation: "auto", "cascade" or "ldpc".
         pulse_block_ns: Link time of one pulse block.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
+        environment: What weather a simulated link has; None: none at all, and nothing drifts.
     """
 
     id: LinkId
@@ -64,6 +89,7 @@ class Link:
     epsilon_sec: float
     epsilon_cor: float
     reconciliation: str = "auto"
+    environment: Environment | None = None
 
     @property
     def sites(self) -> tuple[SiteId, SiteId]:

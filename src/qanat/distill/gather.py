@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qanat.core.errors import RemoteProtocolError
 from qanat.core.report import LinkReport
 from qanat.distill.plan import SIFTED_BITS_MAX, SessionPlan
 from qanat.distill.sift import Bits, PulseBlock
@@ -14,6 +15,10 @@ from qanat.keyrate.counts import DecoyCounts
 # A key block also ends here, or a dark link would gather for ever: 17 min of 50 ms. An empty pulse block's messages
 # with the health of both modules are 900 bytes: 18 MB of transcript.
 PULSE_BLOCKS_MAX = 20_000
+# A peer that keeps nothing of what was seen would have us gather words for ever. Laser light says 5 bytes per sifted
+# detection, pairs of which one in twenty coincides say 45; empty pulse blocks see above.
+SAID_BYTES_PER_SIFTED = 100
+SAID_BYTES_EMPTY = 2**25
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,16 +66,24 @@ class Gathering:
 
     def __init__(self, plan: SessionPlan) -> None:
         self._plan = plan
+        self._said_bytes_max = SAID_BYTES_PER_SIFTED * plan.sifted_count_wanted + SAID_BYTES_EMPTY
         self._number = 0
         self._blocks: list[PulseBlock] = []
         self._sifted_count = 0
+        self._said_bytes = 0
 
     def add(self, block: PulseBlock) -> GatheredBlock | None:
         """One more pulse block; the key block that it completes, if it does.
 
         Only the number of sifted detections decides, never their bases or intensities.
+
+        Raises:
+            RemoteProtocolError: more was said than about any honest key block.
         """
         self._blocks.append(block)
+        self._said_bytes += sum(len(said) for said in block.said)
+        if self._said_bytes > self._said_bytes_max:
+            raise RemoteProtocolError(f"{self._said_bytes} bytes of sifting, and still no key block")
         self._sifted_count += sum(block.n_x) + sum(block.n_z)
         is_full = self._sifted_count >= self._plan.sifted_count_wanted or len(self._blocks) >= PULSE_BLOCKS_MAX
         return self._finished() if is_full else None
@@ -81,7 +94,7 @@ class Gathering:
         self._blocks.clear()
 
     def _finished(self) -> GatheredBlock:
-        blocks, self._blocks, self._sifted_count = self._blocks, [], 0
+        blocks, self._blocks, self._sifted_count, self._said_bytes = self._blocks, [], 0, 0
         number, self._number = self._number, self._number + 1
         x_bits = np.concatenate([block.x_bits for block in blocks])[:SIFTED_BITS_MAX]
         gathered = GatheredBlock(

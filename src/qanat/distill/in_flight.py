@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 
+from qanat.distill.cascade.schedule import Pace
 from qanat.distill.plan import SessionPlan
 
-# What one end holds per sifted bit while a key block is open: Cascade's packed passes, its permutations (shared by
-# the frames of a key block; a small key block bears them alone) and the words of the transcript.
-BYTES_PER_BIT = 16
-ROUNDS_EXPECTED = 200  # of Cascade at 2 %
+# What one end holds per sifted bit while a key block is open: Cascade's packed passes and trees, its permutations
+# (shared by the frames of a key block; a small key block bears them alone) and the words of the transcript.
+BYTES_PER_BIT = 10
+ROUND_TRIPS_EXPECTED = Pace.FEW_ROUNDS.rounds_typical / 2
 RATE_EXPECTED_BPS = 50e6  # sifted bits one end reconciles per second when it never waits
 BLOCKS_MAX = 256  # small key blocks: more messages per round trip than this cost more than they win
 BLOCKS_LIMIT = 2 * BLOCKS_MAX + 8  # open at an honest peer's at most, who counts with a delay
@@ -29,9 +30,9 @@ def blocks_wanted(plan: SessionPlan, round_trip_ns: int) -> int:
         ...     p_x=0.9, pulses_per_block=1000, pulse_block_ns=1000, block_sifted_bits=1_000_000, epsilon_sec=1e-9,
         ...     epsilon_cor=1e-12, is_simulated=True)
         >>> [blocks_wanted(plan, round_trip_ns) for round_trip_ns in (0, 1_000_000, 10_000_000)]
-        [1, 11, 33]
+        [1, 10, 53]
     """
-    waiting_bits = ROUNDS_EXPECTED * round_trip_ns / 1e9 * RATE_EXPECTED_BPS
+    waiting_bits = ROUND_TRIPS_EXPECTED * round_trip_ns / 1e9 * RATE_EXPECTED_BPS
     wanted = 1 + math.ceil(waiting_bits / plan.block_sifted_bits)
     by_memory = plan.in_flight_bytes_max // (BYTES_PER_BIT * plan.block_sifted_bits)
     return max(1, min(wanted, by_memory, BLOCKS_MAX))

@@ -223,9 +223,10 @@ class KeyBlockEnd:
         self.wipe()
 
     def _release(self, new_key: NewKey, now_ns: int) -> None:
-        self._keys.put_back(new_key.returned)
         report = self._report(now_ns, aborted=None, secret_bits=new_key.bits.size_bits)
-        self.outcome = [key_block(self.gathered, self._plan, new_key.bits, report.epsilon), report]
+        made = key_block(self.gathered, self._plan, self._keys, new_key.bits, report.epsilon)
+        self._keys.put_back(new_key.returned, epsilon=made.provenance.epsilon_total)
+        self.outcome = [made, report]
         self._new_key = None
         self.state = State.ENDED
         new_key.returned.wipe()
@@ -249,7 +250,9 @@ class KeyBlockEnd:
             tag_bits=self._tag_bits if self._was_checked else 0,
             secret_bits=secret_bits,
             proof=self._estimate.proof if self._estimate else None,
+            authentication=self._keys.authentication,
             epsilon_authentication=self._transcript.epsilon(),
+            epsilon_tag_keys=self._transcript.epsilon_keys,
             round_trips=reconciler.round_count if reconciler else 0,
             method=self._method,
             frames=len(self._frames),

@@ -6,9 +6,9 @@ from enum import IntEnum
 
 from qanat.core.errors import RemoteProtocolError
 from qanat.distill.cascade.reconciler import Reconciler
-from qanat.distill.cascade.schedule import schedule_from_qber, schedule_from_sizes
+from qanat.distill.cascade.schedule import Pace, schedule_from_qber, schedule_from_sizes
 from qanat.distill.gather import GatheredBlock
-from qanat.distill.in_flight import BYTES_PER_BIT, ROUNDS_EXPECTED
+from qanat.distill.in_flight import BYTES_PER_BIT
 from qanat.distill.ldpc.parameters import ldpc_parameters
 from qanat.distill.ldpc.reconciler import LdpcReconciler
 from qanat.distill.plan import SessionPlan
@@ -16,6 +16,8 @@ from qanat.distill.rounds import Rounds
 from qanat.distill.sift import Bits
 
 SEED_BYTES = 16
+ROUND_CPU_NS = 300_000  # of both ends, for the messages of one round (bench/cascade.py, rows "session")
+SHARE_FOR_ROUNDS = 0.1  # of the time a key block's light takes, at most, for the messages of a slower pace
 
 
 class Method(IntEnum):
@@ -38,7 +40,23 @@ def chosen(block: GatheredBlock, plan: SessionPlan, round_trip_ns: int) -> tuple
         parameters = ldpc_parameters(block.size_bits, qber, round_trip_ns)
         if parameters is not None:
             return Method.LDPC, parameters
-    return Method.CASCADE, bytes(schedule_from_qber(block.size_bits, qber).log2_sizes)
+    pace = pace_for(block.end_ns - block.start_ns, round_trip_ns)
+    return Method.CASCADE, bytes(schedule_from_qber(block.size_bits, qber, pace=pace).log2_sizes)
+
+
+def pace_for(lasted_ns: int, round_trip_ns: int) -> Pace:
+    """The least leak whose rounds are done before the next key block's light is in, without keeping a core busy.
+
+    Example:
+        >>> [pace_for(lasted_ns, 1_000_000).name for lasted_ns in (10**9, 4 * 10**9, 10**11)]
+        ['FEW_ROUNDS', 'BALANCED', 'LOW_LEAK']
+    """
+    for pace in (Pace.LOW_LEAK, Pace.BALANCED):
+        rounds_count = pace.rounds_typical
+        is_in_time = rounds_count * round_trip_ns / 2 <= lasted_ns
+        if is_in_time and rounds_count * ROUND_CPU_NS <= SHARE_FOR_ROUNDS * lasted_ns:
+            return pace
+    return Pace.FEW_ROUNDS
 
 
 def rounds(method: int, parameters: bytes, seed: bytes, *, bits: Bits, is_reference: bool, plan: SessionPlan) -> Rounds:
@@ -59,5 +77,5 @@ def rounds(method: int, parameters: bytes, seed: bytes, *, bits: Bits, is_refere
 
 def _outruns_cascade(block: GatheredBlock, plan: SessionPlan, round_trip_ns: int) -> bool:
     lasted_ns = max(1, block.end_ns - block.start_ns)
-    made_meanwhile_bits = block.size_bits * ROUNDS_EXPECTED * round_trip_ns / lasted_ns
+    made_meanwhile_bits = block.size_bits * Pace.FEW_ROUNDS.rounds_typical / 2 * round_trip_ns / lasted_ns
     return made_meanwhile_bits > plan.in_flight_bytes_max / BYTES_PER_BIT

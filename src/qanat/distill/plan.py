@@ -30,6 +30,7 @@ class SessionPlan:
         is_simulated: No photons were involved; keys are labelled accordingly.
         in_flight_bytes_max: Memory that open key blocks may take at each end, see ``in_flight.py``.
         reconciliation: "auto", "cascade" or "ldpc", see ``methods.py``.
+        tag_key_generations_max: Key blocks that may authenticate one another in a row, see ``authenticate.py``.
         round_trip_ns: Of the classical channel, where it is known beforehand; measured when None.
 
     Raises:
@@ -50,6 +51,7 @@ class SessionPlan:
     is_simulated: bool
     in_flight_bytes_max: int = 2**29
     reconciliation: str = "auto"
+    tag_key_generations_max: int = 10_000
     round_trip_ns: int | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class SessionPlan:
             raise ValueError(f"link {self.link}: epsilons are probabilities between 0 and 1")
         if self.in_flight_bytes_max < 0 or not 0 <= (self.round_trip_ns or 0) < 2**62:
             raise ValueError(f"link {self.link}: memory and round-trip time cannot be negative")
+        if self.tag_key_generations_max < 1:
+            raise ValueError(f"link {self.link}: tag keys must serve at least once")
         if self.reconciliation not in RECONCILIATIONS:
             raise ValueError(f"link {self.link}: reconciliation is one of {', '.join(RECONCILIATIONS)}")
         if collision_bound(SIFTED_BITS_MAX) > self.epsilon_cor:
@@ -73,6 +77,11 @@ class SessionPlan:
     def sifted_count_wanted(self) -> int:
         """Sifted detections, X and Z together, with which a key block ends."""
         return sifted_count_wanted(block_sifted_bits=self.block_sifted_bits, p_x=self.p_x)
+
+    @property
+    def epsilon_tag_keys_max(self) -> float:
+        """With more than this, tag keys are worn: so many generations of key blocks, half a one for rounding."""
+        return (self.tag_key_generations_max - 0.5) * (self.epsilon_sec + self.epsilon_cor)
 
     def block_id(self, number: int) -> BlockId:
         return block_id(self.link, self.epoch, number)

@@ -74,7 +74,7 @@ class Session:
         self.is_failed = False
         self._entropy = entropy
         self._seeds = SeedBook(entropy)
-        self._keys = TagKeys(pool)
+        self._keys = TagKeys(pool, epsilon_max=plan.epsilon_tag_keys_max)
         self._open = OpenBlocks(role, plan, self._keys, self._end_of)
         self._reliable = ReliableLayer(
             epoch=plan.epoch, window_frames=window_frames, resend_ns=resend_ns, give_up_ns=give_up_ns

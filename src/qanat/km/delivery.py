@@ -280,7 +280,7 @@ class Delivery:
         )
 
 
-_LOCAL_PROVENANCE = Provenance(origin=Origin.LOCAL, links=(), epsilon_total=0.0, simulated=False)
+_LOCAL_PROVENANCE = Provenance(origin=Origin.LOCAL, links=(), authentication=None, epsilon_total=0.0, simulated=False)
 
 
 def _grant_record(grant: Grant, now_ns: int) -> GrantRecord:

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.km.documents import MANDATORY_UNKNOWN, MANDATORY_UNMET, KeyDeliveryError
 
 ROUTE_TYPE = "qanat_route_type"  # "direct", "relayed" or "local", or a list of them
 KEY_ORIGIN = "qanat_key_origin"  # "qkd", "hybrid", "pqc" or "local", or a list of them
+AUTHENTICATION = "qanat_authentication"  # "pre-shared" or "ml-dsa", or a list of them; null where no link was used
 _ROUTE_TYPES = frozenset({"direct", "relayed", "local"})
 _ORIGINS = frozenset(Origin)
+_AUTHENTICATIONS = frozenset(Authentication)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +23,11 @@ class Wishes:
 
     route_types: frozenset[str] = _ROUTE_TYPES
     origins: frozenset[str] = _ORIGINS
+    authentications: frozenset[str] = _AUTHENTICATIONS
 
     def accept(self, provenance: Provenance) -> bool:
-        return provenance.route_type in self.route_types and provenance.origin in self.origins
+        is_known = provenance.authentication is None or provenance.authentication in self.authentications
+        return is_known and provenance.route_type in self.route_types and provenance.origin in self.origins
 
 
 def wishes_from_mandatory(entries: Iterable[dict[str, Any]]) -> Wishes:
@@ -36,18 +40,20 @@ def wishes_from_mandatory(entries: Iterable[dict[str, Any]]) -> Wishes:
         >>> sorted(wishes_from_mandatory([{"qanat_route_type": "direct"}]).route_types)
         ['direct']
     """
-    route_types, origins = _ROUTE_TYPES, _ORIGINS
+    route_types, origins, authentications = _ROUTE_TYPES, _ORIGINS, _AUTHENTICATIONS
     for entry in entries:
         for name, value in entry.items():
             if name == ROUTE_TYPE:
                 route_types &= _chosen(value, _ROUTE_TYPES)
             elif name == KEY_ORIGIN:
                 origins &= _chosen(value, _ORIGINS)
+            elif name == AUTHENTICATION:
+                authentications &= _chosen(value, _AUTHENTICATIONS)
             else:
                 raise KeyDeliveryError(400, MANDATORY_UNKNOWN, [{"name": str(name)[:100]}])
-    if not route_types or not origins:
+    if not route_types or not origins or not authentications:
         raise KeyDeliveryError(400, MANDATORY_UNMET)
-    return Wishes(route_types=route_types, origins=origins)
+    return Wishes(route_types=route_types, origins=origins, authentications=authentications)
 
 
 def _chosen(value: object, known: frozenset[str]) -> frozenset[str]:
@@ -64,6 +70,7 @@ def extension_from_provenance(provenance: Provenance) -> dict[str, Any]:
         ROUTE_TYPE: provenance.route_type,
         "qanat_links": list(provenance.links),
         "qanat_trusted_nodes": list(provenance.trusted_nodes),
+        AUTHENTICATION: provenance.authentication.value if provenance.authentication is not None else None,
         "qanat_algorithms": list(provenance.algorithms),
         "qanat_epsilon_total": provenance.epsilon_total,
         "qanat_simulated": provenance.simulated,

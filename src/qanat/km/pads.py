@@ -79,6 +79,7 @@ def trail_of(link: LinkId, pieces: Iterable[Piece]) -> Trail:
     provenance = Provenance(
         origin=whole.origin,
         links=(link,),
+        authentication=whole.authentication,
         algorithms=whole.algorithms,
         epsilon_total=whole.epsilon_total,
         simulated=whole.simulated,

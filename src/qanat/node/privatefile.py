@@ -102,6 +102,20 @@ def _told(path: Path) -> Iterator[None]:
         raise EnvironmentProblem(f"{path} cannot be written: {error.strerror}. {hint}") from None
 
 
+def privacy_problem(path: Path, status: os.stat_result) -> str | None:
+    """Why a file cannot hold a secret of ours; None when it can."""
+    if not stat.S_ISREG(status.st_mode):
+        return f"{path} is no regular file"
+    if status.st_uid != os.geteuid():
+        return f"{path} belongs to another user (uid {status.st_uid})"
+    if status.st_mode & 0o077:
+        return (
+            f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}); if nobody did, close it with "
+            f"`chmod 600 {path}`, else make a new one"
+        )
+    return None
+
+
 def is_private_folder(path: Path) -> bool:
     """A folder of ours that nobody else can enter; no symbolic link."""
     status = path.lstat()

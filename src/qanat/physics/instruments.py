@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qanat.physics.sheets import ReceiverSheet, TransmitterSheet
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruments:
@@ -15,7 +17,8 @@ class Instruments:
         dark_bias_current_na: Bias current of each detector without a click; every click adds to it.
         extra_bias_current_na: What light that does not click adds, per detector: bright light on a blinded one.
         transmitter_temperature_c, receiver_temperature_c: Of laser and detectors.
-        transmitter_effort, receiver_effort: Controllers, share of their range in use, 0 to 1.
+        transmitter_effort: The laser's thermostat, share of its range in use, 0 to 1.
+        receiver_effort: How far the polarisation controller turned in the window, in radians.
     """
 
     power_ratio: float = 1.0
@@ -24,5 +27,12 @@ class Instruments:
     extra_bias_current_na: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
     transmitter_temperature_c: float = 25.0
     receiver_temperature_c: float = -40.0
-    transmitter_effort: float = 0.1
-    receiver_effort: float = 0.1
+    transmitter_effort: float = 0.0
+    receiver_effort: float = 0.0
+
+
+def instruments_from_sheets(transmitter: TransmitterSheet, receiver: ReceiverSheet) -> Instruments:
+    """The meters of these modules while nothing drifts and nobody attacks."""
+    return Instruments(
+        transmitter_temperature_c=transmitter.temperature_c, receiver_temperature_c=receiver.temperature_c
+    )

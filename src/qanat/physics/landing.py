@@ -72,8 +72,17 @@ def _slots(clock: Clock, wiring: Wiring) -> tuple[Table, Table]:
 
 
 def offset_moments(light: Light, wiring: Wiring) -> tuple[Table, Table]:
-    """Mean first three powers of the offset from the slot's centre: of light (B, C, 3) and of noise (C, 3)."""
+    """Mean first three powers of the offset from the slot's centre: of light (B, C, 3) and of noise (C, 3).
+
+    A tag that leaves its gate is counted from the centre of the one it falls into.
+    """
     clock = clock_from_timing(light.optics, wiring, light.numbered, light.labels)
+    noise = np.stack([0 * clock.width_ps, clock.width_ps**2 / 12, 0 * clock.width_ps], axis=-1)
+    return _wrapped(clock, wiring) if clock.reach_gates else _unwrapped(clock, wiring), noise
+
+
+def _unwrapped(clock: Clock, wiring: Wiring) -> Table:
+    """In closed form, where no tag leaves its gate."""
     detectors = wiring.channel_detector
     m, v = clock.mean_ps - clock.slot_ps, clock.std_ps**2
     p, tau = clock.p_tail[detectors], clock.tail_ps[detectors]
@@ -81,5 +90,22 @@ def offset_moments(light: Light, wiring: Wiring) -> tuple[Table, Table]:
     first = m + t1
     second = m**2 + v + 2 * m * t1 + t2
     third = m**3 + 3 * m * v + 3 * (m**2 + v) * t1 + 3 * m * t2 + t3
-    noise = np.stack([0 * clock.width_ps, clock.width_ps**2 / 12, 0 * clock.width_ps], axis=-1)
-    return np.stack([first, second, third], axis=-1), noise
+    return np.stack([first, second, third], axis=-1)
+
+
+def _wrapped(clock: Clock, wiring: Wiring) -> Table:
+    """Summed over points of the normal law and of the tail: steps of 0.02 standard deviations."""
+    detectors = wiring.channel_detector
+    z = np.linspace(-8.0, 8.0, 801)
+    weight = np.exp(-(z**2) / 2)
+    weight /= weight.sum()
+    delays, p_delay = np.polynomial.laguerre.laggauss(16)
+    powers = np.zeros((*clock.mean_ps.shape, 3))
+    p_tail = clock.p_tail[detectors]
+    late = [(delay, share * p_tail) for delay, share in zip(delays, p_delay, strict=True) if p_tail.any()]
+    for delay, p in [(0.0, 1 - p_tail), *late]:
+        time = (clock.mean_ps + delay * clock.tail_ps[detectors])[..., None] + clock.std_ps[..., None] * z
+        time -= np.floor(time / clock.gate_ps + 0.5) * clock.gate_ps
+        offset = time - clock.slot_ps[:, None]
+        powers += p[:, None] * np.stack([(offset**k) @ weight for k in (1, 2, 3)], axis=-1)
+    return powers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.physics.datasheet import ReceiverSheet
+from qanat.physics.sheets import ReceiverSheet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,10 @@ def memory_from_sheet(receiver: ReceiverSheet, *, clock_hz: float) -> DetectorMe
         1000
     """
     gate_ns = 1e9 / clock_hz
+    dead_gates = tuple(round(dead_time_ns / gate_ns) for dead_time_ns in receiver.dead_time_ns)
     return DetectorMemory(
-        dead_gates=round(receiver.dead_time_ns / gate_ns),
+        dead_gates=dead_gates[0] if receiver.is_hold_off_common else dead_gates,
+        is_simultaneous=receiver.is_hold_off_common,
         p_trap=receiver.p_trap,
         p_release=tuple(-math.expm1(-gate_ns / life_ns) for life_ns in receiver.trap_lifetime_ns),
     )

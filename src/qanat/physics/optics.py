@@ -14,10 +14,10 @@ import numpy as np
 
 from qanat.physics.attack import Attack
 from qanat.physics.branch import Branch, Table, in_one_alphabet, merged
-from qanat.physics.datasheet import PerDetector, ReceiverSheet, TransmitterSheet
 from qanat.physics.law import STATE_COUNT, GateLaw, law_from_branches
 from qanat.physics.layout import POLARISATION, Layout
 from qanat.physics.photons import PhotonLaw, photon_numbers
+from qanat.physics.sheets import PerDetector, ReceiverSheet, TransmitterSheet
 from qanat.physics.timing import Timing
 
 DETECTOR_COUNT = 4
@@ -84,6 +84,21 @@ def optics_from_sheets(
         misalignment=receiver.misalignment,
         p_x=receiver.p_x,
         clock_hz=clock_hz,
+        timing=timing_from_sheets(transmitter, receiver),
+    )
+
+
+def timing_from_sheets(transmitter: TransmitterSheet, receiver: ReceiverSheet) -> Timing:
+    """When in the gate clicks fall, as far as the datasheets tell."""
+    return Timing(
+        pulse_ps=transmitter.pulse_ps,
+        jitter_ps=receiver.jitter_ps,
+        tail_ps=receiver.tail_ps,
+        p_tail=receiver.p_tail,
+        gate_centre_ps=receiver.gate_centre_ps,
+        gate_width_ps=receiver.gate_width_ps,
+        out_of_gate=receiver.out_of_gate,
+        window_ps=receiver.window_ps,
     )
 
 

@@ -28,11 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.physics.branch import Table
-from qanat.physics.datasheet import ReceiverSheet
 from qanat.physics.errors import SamplerError
 from qanat.physics.law import patterns_from_hits
 from qanat.physics.layout import CHANNEL_COUNT_MAX, POLARISATION, Channel, Layout
 from qanat.physics.optics import STATE_ANGLES_RAD
+from qanat.physics.sheets import ReceiverSheet
 
 PHASES = 64  # points on the circle over which a measured pulse is averaged; the error falls like lambda**PHASES
 

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from qanat.core.report import Counts
 from qanat.physics.attack import Attack
+from qanat.physics.clicks import Tally
+from qanat.physics.gaps import drawn_gaps, gap_law
 from qanat.physics.light import light_of
 from qanat.physics.meanfield import ClickLaw, click_law, grouped_cells
 from qanat.physics.memory import DetectorMemory
 from qanat.physics.optics import Optics
 from qanat.physics.settings import SettingsLaw
+from qanat.physics.window_tally import moments_drawn
 
 __all__ = ["CellCounts", "StatisticalSampler", "WindowTable", "click_law", "grouped_cells", "total_clicks"]
 Integers = NDArray[np.int64]
@@ -77,6 +80,7 @@ class StatisticalSampler:
         self.settings = settings
         self._stream = stream
         self._state = stream.integers(1, 1 << 63, size=4, dtype=np.uint64)
+        self._tagger = stream.spawn(1)[0]  # its own chance: who asks for times and gaps does not change the counts
         self._attacks: tuple[Attack, ...] = ()
         self._renew()
 
@@ -92,12 +96,25 @@ class StatisticalSampler:
         self._renew()
 
     def _renew(self) -> None:
-        self.law: ClickLaw = click_law(light_of(self.optics, self.memory, self._attacks), self.settings)
+        self._light = light_of(self.optics, self.memory, self._attacks)
+        self.law: ClickLaw = click_law(self._light, self.settings)
+        self._gap_law: NDArray[np.float64] | None = None
         self._p_rest = _dealing(self.law)
 
     def counts(self, n_gates: int) -> CellCounts:
         """Counts of a window of this many slots."""
         return row_of(self.counts_many(1, n_gates), 0)
+
+    def tally(self, counts: CellCounts) -> Tally:
+        """What the receiver would have counted beside these clicks of the present light: arrival times and gaps."""
+        if self._gap_law is None:
+            self._gap_law = gap_law(self._light, self.settings)
+        silent = self.law.silent_rate / max(self.law.rate_per_gate, 1e-300) * counts.detection_count
+        return Tally(
+            moments=moments_drawn(self.law, counts.detector_counts, counts.lost_counts, self._tagger),
+            gaps=drawn_gaps(self._gap_law, counts.detection_count, self._tagger),
+            silent_count=int(self._tagger.poisson(silent)),
+        )
 
     def counts_many(self, n_windows: int, n_gates: int) -> WindowTable:
         """Counts of this many windows of this many slots each."""

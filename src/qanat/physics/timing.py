@@ -1,10 +1,10 @@
 """When in its gate a click falls: pulse width, jitter, the detectors' gates, and the window that is accepted.
 
 A photon arrives ``Branch.offset_ps`` late, spread by the pulse's width; the detector's efficiency depends on that
-time by a Gaussian gate of its own centre and width (unequal centres are the mismatch that time-shift attacks use);
-the time tag then adds Gaussian jitter and, for a share of the clicks, an exponential tail. Dark counts, stray light
-and afterpulses fall anywhere in their slot. A tag beyond the gate's edge belongs to the neighbour and is judged
-against that gate's settings.
+time by a Gaussian gate of its own centre and width, above a floor that it keeps outside of its gate (unequal centres
+are the mismatch that time-shift attacks use); the time tag then adds Gaussian jitter and, for a share of the clicks,
+an exponential tail. Dark counts, stray light and afterpulses fall anywhere in their slot. A tag beyond the gate's edge
+belongs to the neighbour and is judged against that gate's settings.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Timing:
         tail_ps, p_tail: Mean of the exponential delay that this share of the photons' tags has on top.
         gate_centre_ps, gate_width_ps: Efficiency against arrival time, a Gaussian of this centre and standard
             deviation; width infinity: the same at all times.
+        out_of_gate: Efficiency far outside the gate over that at its centre.
         window_ps: Tags further than half of this from their slot's centre are thrown away.
     """
 
@@ -48,6 +49,7 @@ class Timing:
     p_tail: PerDetectorPs = 0.0
     gate_centre_ps: PerDetectorPs = 0.0
     gate_width_ps: PerDetectorPs = math.inf
+    out_of_gate: PerDetectorPs = 0.0
     window_ps: float = math.inf
 
 
@@ -72,8 +74,7 @@ class Clock(NamedTuple):
 def efficiency_at(optics: Optics, offset_ps: float) -> Table:
     """Each channel's efficiency for light that comes this late, shape (C,); ``optics.efficiency`` is that at 0.
 
-    The gate's Gaussian averaged over the pulse's, in closed form: for standard deviations w and p,
-    exp(-(t - centre)**2 / (2 (w**2 + p**2))) up to a constant. Never above 1.
+    Its ratio to that at 0 is the gate's answer then over the answer at 0, see ``_answers``. Never above 1.
 
     Example:
         >>> from dataclasses import replace
@@ -86,11 +87,26 @@ def efficiency_at(optics: Optics, offset_ps: float) -> Table:
         >>> bool(x1 < 1 < x0)
         True
     """
-    timing, detectors = optics.timing, np.array(optics.layout.detectors)
-    centre = _each(timing.gate_centre_ps, optics.layout)[detectors]
-    variance = _each(timing.gate_width_ps, optics.layout)[detectors] ** 2 + timing.pulse_ps**2
-    exponent = (centre**2 - (offset_ps - centre) ** 2) / (2 * variance)
-    return np.asarray(np.minimum(1.0, np.asarray(optics.efficiency) * np.exp(exponent)))
+    (floor, then), (_, now) = _answers(optics, offset_ps), _answers(optics, 0.0)
+    # Without a floor both answers may be too small for a float, their ratio not; so it is taken before the exponential.
+    ratio = np.exp(then - now)
+    if floor.any():
+        ratio = (floor + (1 - floor) * np.exp(then)) / (floor + (1 - floor) * np.exp(now))
+    return np.asarray(np.minimum(1.0, np.asarray(optics.efficiency) * ratio))
+
+
+def _answers(optics: Optics, offset_ps: float | Table) -> tuple[Table, Table]:
+    """Floor of each channel's answer, and the logarithm of its gate's part; the answer is floor + (1 - floor) exp(it).
+
+    The gate's Gaussian averaged over the pulse's, in closed form: for standard deviations w and p,
+    w / sqrt(w**2 + p**2) exp(-(t - centre)**2 / (2 (w**2 + p**2))).
+    """
+    layout, timing = optics.layout, optics.timing
+    detectors = np.array(layout.detectors)
+    centre, width = (_each(value, layout)[detectors] for value in (timing.gate_centre_ps, timing.gate_width_ps))
+    pulse = timing.pulse_ps**2 / width**2  # 0 without a gate
+    exponent = -((offset_ps - centre) ** 2) / (2 * (width**2 + timing.pulse_ps**2)) - np.log1p(pulse) / 2
+    return _each(timing.out_of_gate, layout)[detectors], np.asarray(exponent)
 
 
 def clock_from_timing(optics: Optics, wiring: Wiring, branches: Sequence[Branch], labels: Sequence[int]) -> Clock:
@@ -125,7 +141,9 @@ def _arrivals(optics: Optics, offsets_ps: Sequence[float]) -> tuple[Table, Table
     """Mean and standard deviation of the tags of detected photons, shape (B, C).
 
     The gate picks photons of the pulse: a Gaussian times a Gaussian, mean (offset w**2 + centre p**2) / (w**2 + p**2),
-    variance w**2 p**2 / (w**2 + p**2). The detector's jitter comes on top.
+    variance w**2 p**2 / (w**2 + p**2). What is detected by the floor outside the gate has the pulse's own time; both
+    together are taken as one Gaussian of their mean and variance, which is exact for pulses much shorter than the gate
+    and where one of them dominates. The detector's jitter comes on top.
     """
     layout, timing = optics.layout, optics.timing
     detectors = np.array(layout.detectors)
@@ -134,8 +152,13 @@ def _arrivals(optics: Optics, offsets_ps: Sequence[float]) -> tuple[Table, Table
     centre = _each(timing.gate_centre_ps, layout)[detectors]
     offset = np.asarray(offsets_ps, dtype=np.float64)[:, None]
     slot_ps = np.array([channel.slot_ps for channel in layout.channels])
-    variance = pulse * (1 - share) + _each(timing.jitter_ps, layout)[detectors] ** 2
-    mean: Table = slot_ps + offset * (1 - share) + centre * share
+    floor, log_gate = _answers(optics, offset)
+    gate = (1 - floor) * np.exp(log_gate)
+    by_floor = np.divide(floor, floor + gate, out=np.zeros_like(gate), where=floor > 0)
+    moved = (centre - offset) * share  # where the gate takes its photons from, less where the pulse is
+    variance = pulse * (1 - share * (1 - by_floor)) + by_floor * (1 - by_floor) * moved**2
+    variance = variance + _each(timing.jitter_ps, layout)[detectors] ** 2
+    mean: Table = slot_ps + offset + moved * (1 - by_floor)
     return mean, np.array(np.broadcast_to(np.sqrt(variance), mean.shape))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from qanat.core.errors import QanatError
 from qanat.core.ids import LinkId, SaeId, SiteId
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.sae.connection import Answer
 from qanat.sae.errors import (
@@ -106,12 +106,17 @@ def provenance_from_extension(extension: dict[str, Any]) -> Provenance | None:
             origin=Origin(extension["qanat_key_origin"]),
             links=tuple(LinkId(name) for name in _names(extension, "qanat_links")),
             trusted_nodes=tuple(SiteId(name) for name in _names(extension, "qanat_trusted_nodes")),
+            authentication=_authentication(extension["qanat_authentication"]),
             algorithms=tuple(_names(extension, "qanat_algorithms")),
             epsilon_total=float(extension["qanat_epsilon_total"]),
             simulated=_flag(extension, "qanat_simulated"),
         )
     except (KeyError, TypeError, ValueError):
         raise KmeSpokeNonsense("The provenance of a key cannot be understood.") from None
+
+
+def _authentication(word: object) -> Authentication | None:
+    return None if word is None else Authentication(str(word))
 
 
 def error_from_answer(answer: Answer, address: str) -> QanatError:

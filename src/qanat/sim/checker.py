@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from qanat.core.ids import BlockId, KeyId, SiteId
-from qanat.core.provenance import Origin
+from qanat.core.provenance import Authentication, Origin, weakest
 from qanat.core.topology import Network
 from qanat.km.messages import Grant, Granted, Hop, header_from_bytes, message_from_bytes
 from qanat.sim.invariants import Invariant, InvariantBroken
@@ -25,8 +25,8 @@ from qanat.sim.observed import (
 from qanat.sim.site_view import SiteView
 from qanat.sim.usage import GivenKey, Usage
 
-# What a key rests on: links, sites that saw it in clear, epsilon, simulated photons, origin.
-_Truth = tuple[set[str], set[str], float, bool, Origin]
+# What a key rests on: links, sites that saw it in clear, epsilon, simulated photons, origin, authentication.
+_Truth = tuple[set[str], set[str], float, bool, Origin, Authentication | None]
 
 
 class Checker:
@@ -183,7 +183,8 @@ class Checker:
         told = key.extension
         if self._approved.get(given.piece) == told:
             return  # the same words about the same piece were true before
-        links, nodes, epsilon, simulated, origin = self._truth(given)
+        links, nodes, epsilon, simulated, origin, authentication = self._truth(given)
+        claimed = told.get("qanat_authentication")
         order = list(Origin)
         claims = (
             (not links <= set(told.get("qanat_links", ())), f"it rests on links {sorted(links)}"),
@@ -191,6 +192,7 @@ class Checker:
             (told.get("qanat_epsilon_total", -1.0) < epsilon * (1 - 1e-9), f"its epsilon is {epsilon:.2e}"),
             (simulated and not told.get("qanat_simulated"), "its photons were simulated"),
             (order.index(told.get("qanat_key_origin", Origin.QKD)) < order.index(origin), f"it is {origin}"),
+            (weakest((claimed, authentication)) != claimed, f"its authentication is {authentication}"),
         )
         better = [reason for is_better, reason in claims if is_better]
         if better:
@@ -204,7 +206,8 @@ class Checker:
         path = self.usage.relays.get(record.parent)
         if path is None:
             links = {record.account} & set(self._network.links)
-            return links, set(), record.provenance.epsilon_total, record.provenance.simulated, record.provenance.origin
+            told = record.provenance
+            return links, set(), told.epsilon_total, told.simulated, told.origin, told.authentication
         blocks = {}
         for sender, pieces in zip(path.senders, path.pieces, strict=True):
             for piece in pieces:
@@ -213,7 +216,8 @@ class Checker:
         epsilon = math.fsum(provenance.epsilon_total for provenance in blocks.values())
         origin = max((provenance.origin for provenance in blocks.values()), key=list(Origin).index)
         simulated = any(provenance.simulated for provenance in blocks.values())
-        return set(path.links), set(path.senders[1:]), min(1.0, epsilon), simulated, origin
+        authentication = weakest(provenance.authentication for provenance in blocks.values())
+        return set(path.links), set(path.senders[1:]), min(1.0, epsilon), simulated, origin, authentication
 
     # --- invariant 6
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from qanat.core.ids import block_id
-from qanat.core.provenance import Origin, Provenance
+from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.secret import SecretBits
@@ -29,8 +29,8 @@ from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
 from qanat.physics.attack import Attack
 from qanat.physics.datasheet import load_transmitter
+from qanat.sim.counted import StatisticalGlass, WindowCounts
 from qanat.sim.entropy import SimulatedEntropy
-from qanat.sim.module import StatisticalGlass, WindowCounts
 
 # What Cascade discloses over the Shannon limit, on the safe side: `bench/cascade.py` measures a mean of 1.05 to
 # 1.08 at 1e6 bits and 1 to 3 %.
@@ -124,6 +124,7 @@ class StatisticalLink:
             qber_x=qber_x,
             leak_bits=leak_bits,
             tag_bits=self._tag_bits(counts),
+            authentication=Authentication.PRE_SHARED,
             auth_bits=0 if aborted else AUTH_BITS,
             secret_bits=0 if aborted else secret_bits,
             phase_error_bound=proof.phase_error_bound,
@@ -161,6 +162,7 @@ class StatisticalLink:
             provenance=Provenance(
                 origin=Origin.QKD,
                 links=(self.link.id,),
+                authentication=Authentication.PRE_SHARED,
                 epsilon_total=min(1.0, sum(report.epsilon.values())),
                 simulated=True,
             ),
@@ -208,6 +210,8 @@ def _link_report(window: WindowCounts, now_ns: int) -> LinkReport:
         sifted_counts=window.sifted_counts,
         error_counts_z=window.error_counts_z,
         made_at_ns=now_ns,
+        receiver=window.receiver,
+        transmitter=window.transmitter,
     )
 
 

@@ -11,27 +11,28 @@ How to treat it: with real hardware in place of this file, nothing above changes
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.errors import MisuseError
 from qanat.core.health import TransmitterHealth
-from qanat.core.ids import LinkId
 from qanat.core.records import DetectionBlock, SettingsColumns
-from qanat.core.report import Counts
 from qanat.core.topology import Fibre, Link
 from qanat.physics.attack import Attack
 from qanat.physics.clicks import Truth
 from qanat.physics.datasheet import load_receiver, load_transmitter
 from qanat.physics.dense import DenseSampler
+from qanat.physics.drift import Conditions, TransmitterClimate
 from qanat.physics.health import instruments_under, receiver_health, transmitter_health
-from qanat.physics.memory import DetectorMemory, memory_from_sheet
-from qanat.physics.optics import Optics, optics_from_sheets
+from qanat.physics.instruments import instruments_from_sheets
+from qanat.physics.memory import memory_from_sheet
+from qanat.physics.optics import optics_from_sheets
 from qanat.physics.settings import SettingsFunction, law_from_sheet
 from qanat.physics.sparse import SparseSampler
 from qanat.physics.statistical import StatisticalSampler
+from qanat.sim.weather import Weather, weather_streams
 
 
 def pulses_per_block(link: Link) -> int:
@@ -80,11 +81,10 @@ class SimulatedGlass:
         self.pulses_per_block = pulses_per_block(link)
         self._attacks: tuple[Attack, ...] = ()
         self._number = 0
-        optics, memory = _optics_and_memory(link, fibre)
-        law = law_from_sheet(load_transmitter(link.transmitter))
-        settings = SettingsFunction(key, law)
+        self._weather = Weather(link, fibre, stream_seed=stream_seed, transmitter_seed=key)
+        optics, memory = self._weather.optics, self._weather.memory
+        settings = SettingsFunction(key, law_from_sheet(load_transmitter(link.transmitter)))
         self._sampler = SparseSampler(optics=optics, memory=memory, settings=settings, seed=stream_seed)
-        self._instruments = instruments_under(optics)
         self.truth: Truth | None = None
 
     @property
@@ -92,29 +92,35 @@ class SimulatedGlass:
         """What Eve is doing, from the next block on."""
         return self._attacks
 
+    @property
+    def conditions(self) -> Conditions | None:
+        """The weather of the last block, of which the block itself tells only what a receiver knows; None: none."""
+        return self._weather.conditions
+
     def set_attacks(self, attacks: tuple[Attack, ...]) -> None:
         """From the next block on, Eve does this and nothing else; an empty tuple sends her home."""
         self._sampler.set_attacks(attacks)
         self._attacks = tuple(attacks)
-        self._instruments = instruments_under(self._sampler.optics, self._attacks)
+        self._weather.set_attacks(self._attacks)
 
     def next_block(self) -> DetectionBlock:
         """The next block of detections, in order."""
         number, pulses = self._number, self.pulses_per_block
-        first = number * pulses
+        first, length_ns = number * pulses, self.link.pulse_block_ns
+        instruments = self._weather.into(self._sampler, number * length_ns, length_ns)
         clicks = self._sampler.clicks(first, first + pulses)
         self.truth = clicks.truth
         self._number += 1
         return DetectionBlock(
             link=self.link.id,
             number=number,
-            start_ns=number * self.link.pulse_block_ns,
+            start_ns=number * length_ns,
             n_pulses=pulses,
             index=clicks.gate - first,
             basis=clicks.basis,
             bit=clicks.bit,
             double_click_count=clicks.double_click_count,
-            health=receiver_health(clicks.tally, self._instruments, self.link.pulse_block_ns / 1e9),
+            health=receiver_health(clicks.tally, instruments, length_ns / 1e9),
         )
 
 
@@ -130,8 +136,13 @@ class SimulatedTransmitter:
         self.link = link
         self._attacks: tuple[Attack, ...] = ()
         self.pulses_per_block = pulses_per_block(link)
-        law = law_from_sheet(load_transmitter(link.transmitter))
+        sheet = load_transmitter(link.transmitter)
+        law = law_from_sheet(sheet)
         self._settings = SettingsFunction(key, law)
+        self._climate = None
+        if link.environment is not None:
+            streams = weather_streams(key, "transmitter")
+            self._climate = TransmitterClimate(link.environment, sheet, streams)
         self.intensities = law.intensities
         self.p_intensities = law.p_intensities
         self.p_x = law.p_x
@@ -154,79 +165,21 @@ class SimulatedTransmitter:
         """From now on the module's meters show what these attacks do to them; the host tells glass and module alike."""
         self._attacks = tuple(attacks)
 
-    def health_of(self, block_number: int) -> TransmitterHealth:  # noqa: ARG002 - the port names it
-        """What the module's meters show now; the block of ``block_number`` has just been asked for."""
+    def health_of(self, block_number: int) -> TransmitterHealth:
+        """What the module's meters show; the block of ``block_number`` has just been asked for."""
         sheets = load_transmitter(self.link.transmitter), load_receiver(self.link.receiver)
         optics = optics_from_sheets(*sheets, loss_db=0.0, clock_hz=self.link.clock_hz)
-        return transmitter_health(instruments_under(optics, self._attacks))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowCounts:
-    """What one window told about a link, without a single click: the statistical tier. See LinkReport.
-
-    Attributes:
-        error_counts_x: Errors in X per intensity; on a real link only reconciliation would know them.
-    """
-
-    link: LinkId
-    number: int
-    start_ns: int
-    duration_ns: int
-    n_pulses: int
-    detection_count: int
-    double_click_count: int
-    sifted_counts: Counts
-    error_counts_z: tuple[int, ...]
-    error_counts_x: tuple[int, ...]
-
-
-class StatisticalGlass:
-    """One link in virtual time, window after window, at the statistical tier (``physics.statistical``)."""
-
-    is_simulated = True
-
-    def __init__(self, *, link: Link, fibre: Fibre, stream_seed: bytes) -> None:
-        self.link = link
-        self._attacks: tuple[Attack, ...] = ()
-        self._number = 0
-        self._start_ns = 0
-        pulses_per_block(link)  # refuses what the exact tier refuses
-        optics, memory = _optics_and_memory(link, fibre)
-        law = law_from_sheet(load_transmitter(link.transmitter))
-        stream = np.random.Generator(np.random.Philox(int.from_bytes(stream_seed[:32], "little")))
-        self._sampler = StatisticalSampler(optics=optics, memory=memory, settings=law, stream=stream)
-
-    @property
-    def attacks(self) -> tuple[Attack, ...]:
-        """What Eve is doing, from the next window on."""
-        return self._attacks
-
-    def set_attacks(self, attacks: tuple[Attack, ...]) -> None:
-        """From the next window on, Eve does this and nothing else."""
-        self._sampler.set_attacks(attacks)
-        self._attacks = tuple(attacks)
-
-    def next_counts(self, duration_ns: int | None = None) -> WindowCounts:
-        """Counts of the next window; as long as a pulse block unless said."""
-        length_ns = self.link.pulse_block_ns if duration_ns is None else duration_ns
-        pulses = round(self.link.clock_hz * length_ns / 1e9)
-        counts = self._sampler.counts(pulses)
-        window = WindowCounts(
-            link=self.link.id,
-            number=self._number,
-            start_ns=self._start_ns,
-            duration_ns=length_ns,
-            n_pulses=pulses,
-            detection_count=counts.detection_count,
-            double_click_count=counts.double_click_count,
-            sifted_counts=counts.sifted_counts,
-            error_counts_z=counts.error_counts_z,
-            error_counts_x=counts.error_counts_x,
-        )
-        self._number += 1
-        self._start_ns += length_ns
-        return window
+        readings = instruments_from_sheets(*sheets)
+        if self._climate is not None:
+            length_ns = self.link.pulse_block_ns
+            laser = self._climate.window(max(0, block_number) * length_ns, length_ns)
+            readings = replace(
+                readings,
+                power_ratio=laser.intensity_factor,
+                transmitter_temperature_c=laser.laser_c,
+                transmitter_effort=laser.thermostat_effort,
+            )
+        return transmitter_health(instruments_under(optics, self._attacks, readings))
 
 
 def warm_up(progress: Callable[[str], None]) -> None:
@@ -252,11 +205,3 @@ def warm_up(progress: Callable[[str], None]) -> None:
     stream = np.random.Generator(np.random.Philox(0))
     StatisticalSampler(optics=optics, memory=memory, settings=settings.law, stream=stream).counts(1000)
     progress("photon kernels ready")
-
-
-def _optics_and_memory(link: Link, fibre: Fibre) -> tuple[Optics, DetectorMemory]:
-    if link.fibre != fibre.id:
-        raise MisuseError(f"link {link.id} runs over fibre {link.fibre}, not {fibre.id}")
-    transmitter, receiver = load_transmitter(link.transmitter), load_receiver(link.receiver)
-    optics = optics_from_sheets(transmitter, receiver, loss_db=fibre.loss_db, clock_hz=link.clock_hz)
-    return optics, memory_from_sheet(receiver, clock_hz=link.clock_hz)

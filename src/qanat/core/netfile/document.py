@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qanat.core.topology import Policy
+from qanat.core.topology import Environment, Policy
 
 # Ids become file names, parts of URLs, certificate names (at most 64 characters) and labels of metrics.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -16,6 +16,7 @@ Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]
 
 _LIMITS = Policy()
+_WEATHER = Environment()
 
 
 class Document(BaseModel):
@@ -42,6 +43,27 @@ class FibreDocument(Document):
     extra_loss_db: float = Field(default=0.0, ge=0, le=60, description="Splices, connectors, filters")
 
 
+class EnvironmentDocument(Document):
+    """The weather of a simulated link: what drifts, and whether the receiver steers against it."""
+
+    fibre: Literal["indoor", "buried", "aerial"] = Field(
+        default="buried", description="indoor, buried or aerial: sets its drift"
+    )
+    rotation_rad_per_sqrt_s: float | None = Field(
+        default=None, ge=0, le=100, description="How far polarisation wanders in a second; by default as the fibre lies"
+    )
+    rotation_rad_per_k: float | None = Field(
+        default=None, ge=-100, le=100, description="By how much it turns per kelvin; by default as the fibre lies"
+    )
+    swing_k: float = Field(default=_WEATHER.swing_k, ge=0, le=40, description="Daily swing of the cabinets, amplitude")
+    noise_k: float = Field(default=_WEATHER.noise_k, ge=0, le=20, description="Their noise on top, standard deviation")
+    noise_time_s: float = Field(default=_WEATHER.noise_time_s, gt=0, le=1e7, description="Its correlation time")
+    controlled: bool = Field(default=True, description="Does the receiver steer polarisation back?")
+    control_interval_s: float = Field(
+        default=_WEATHER.control_interval_s, ge=0.05, le=3600, description="How often; weather changes in these steps"
+    )
+
+
 class LinkDocument(Document):
     """A QKD link: a transmitter, a receiver and one fibre."""
 
@@ -63,6 +85,9 @@ class LinkDocument(Document):
     )
     epsilon_sec: Epsilon = Field(default=1e-10, description="Secrecy of one key block")
     epsilon_cor: Epsilon = Field(default=1e-15, description="Correctness of one key block")
+    environment: EnvironmentDocument | None = Field(
+        default=None, description="Weather of a simulated link, `[links.environment]`; without it nothing drifts"
+    )
 
 
 class SaeDocument(Document):

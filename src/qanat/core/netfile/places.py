@@ -48,7 +48,7 @@ class Places:
                 self._lines.setdefault((name,), number)
                 self._lines[table] = number
             elif one := _TABLE.match(line):
-                table = (one[1],)
+                table = _table_path(one[1].split("."), counts)
                 self._lines.setdefault(table, number)
             elif key := _KEY.match(line):
                 self._lines.setdefault((*table, key[1]), number)
@@ -60,3 +60,9 @@ class Places:
                 return self._lines[path]
             path = path[:-1]
         return None
+
+
+def _table_path(names: list[str], counts: dict[str, int]) -> Path:
+    """``[links.environment]`` belongs to the link last begun."""
+    first, *rest = names
+    return (first, counts[first] - 1, *rest) if rest and first in counts else tuple(names)

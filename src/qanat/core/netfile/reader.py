@@ -6,12 +6,12 @@ import tomllib
 from collections.abc import Collection
 
 from qanat.core.ids import FibreId, LinkId, SaeId, SiteId
-from qanat.core.netfile.document import LinkDocument, NetworkDocument
+from qanat.core.netfile.document import EnvironmentDocument, LinkDocument, NetworkDocument
 from qanat.core.netfile.meaning import Known, meaning_problems
 from qanat.core.netfile.places import Path, Places, place_text
 from qanat.core.netfile.problems import Problem
 from qanat.core.netfile.shape import shape_problems
-from qanat.core.topology import Demand, Fibre, Link, Network, Policy, Sae, Site
+from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Policy, Sae, Site
 
 
 def read(
@@ -90,4 +90,10 @@ def _link(d: LinkDocument) -> Link:
         pulse_block_ns=d.pulse_block_ns,
         epsilon_sec=d.epsilon_sec,
         epsilon_cor=d.epsilon_cor,
+        environment=None if d.environment is None else _environment(d.environment),
     )
+
+
+def _environment(d: EnvironmentDocument) -> Environment:
+    values = d.model_dump()
+    return Environment(is_controlled=values.pop("controlled"), **values)

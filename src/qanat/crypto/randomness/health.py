@@ -146,12 +146,12 @@ class HealthTestedEntropy:
 
     def _tested(self, size_bytes: int) -> bytes:
         if self._fault is not None:
-            raise EntropyFailed(f"failed before: {self._fault}")
+            raise EntropyFailed(f"random source failed before: {self._fault}")
         data = self._source.random_bytes(size_bytes)
         if len(data) != size_bytes:
             self._fault = f"{len(data)} bytes instead of {size_bytes}"
         else:
             self._fault = self._test.fault(data)
         if self._fault is not None:
-            raise EntropyFailed(self._fault)
+            raise EntropyFailed(f"random source: {self._fault}")
         return data

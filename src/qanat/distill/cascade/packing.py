@@ -23,27 +23,54 @@ _jit: Any = numba.njit(cache=True, error_model="numpy", boundscheck=False, nogil
 
 def pack_first_pass(bits: NDArray[np.uint8], frame_count: int, frame_bits: int, shape: Shape, words: Words) -> None:
     """Fill the first pass of ``words``, flat [frame][pass][width], from the key, one bit per element."""
+    stream = _empty_stream(frame_count * frame_bits)
+    stream.view(np.uint8)[: (len(bits) + 7) // 8] = np.packbits(bits, bitorder="little")
+    rows = np.empty(frame_bits, dtype=np.uint64)
     for first in range(0, frame_count, 64):
-        rows = np.zeros(frame_bits, dtype=np.uint64)
-        _rows_from_bits(bits, frame_count, first, rows)
-        _pack(rows, _NO_ORDER, 0, first, min(64, frame_count - first), *shape, words)
+        columns = min(64, frame_count - first)
+        _rows_from_stream(stream, frame_count, first, columns, rows)
+        _pack(rows, _NO_ORDER, 0, first, columns, *shape, words)
+    _forget(stream, rows)
 
 
 def pack_later_passes(order: NDArray[np.uint16], frame_count: int, frame_bits: int, shape: Shape, words: Words) -> None:
     """Fill all other passes from the first; ``order`` has a row for each of them."""
+    rows = np.empty(_whole(frame_bits), dtype=np.uint64)
     for first in range(0, frame_count, 64):
         columns = min(64, frame_count - first)
-        rows = np.zeros((frame_bits + 63) // 64 * 64, dtype=np.uint64)
         _rows_from_words(words, first, columns, *shape, rows)
         for which, places in enumerate(order):
             _pack(rows[:frame_bits], places, which + 1, first, columns, *shape, words)
+    _forget(rows)
 
 
-def unpacked_frames(words: NDArray[np.uint64], size_bits: int, frame_count: int, stride: int) -> NDArray[np.uint8]:
-    """The key again, from every frame's first pass; ``stride`` is the number of words between two frames."""
-    bits = np.empty(size_bits, dtype=np.uint8)
-    _unpack(words, frame_count, stride, bits)
+def unpacked_frames(
+    words: NDArray[np.uint64], size_bits: int, frame_count: int, frame_bits: int, shape: Shape
+) -> NDArray[np.uint8]:
+    """The key again, one bit per element, from every frame's first pass."""
+    stream = _empty_stream(frame_count * frame_bits)
+    rows = np.empty(_whole(frame_bits), dtype=np.uint64)
+    for first in range(0, frame_count, 64):
+        columns = min(64, frame_count - first)
+        _rows_from_words(words, first, columns, *shape, rows)
+        _stream_from_rows(rows[:frame_bits], frame_count, first, columns, stream)
+    bits = np.unpackbits(stream.view(np.uint8), count=size_bits, bitorder="little")
+    _forget(stream, rows)
     return bits
+
+
+def _empty_stream(size_bits: int) -> Words:
+    """Room for the key as one row of bits, and a word more, so that a row's second word is always there."""
+    return np.zeros(size_bits // 64 + 2, dtype=np.uint64)
+
+
+def _whole(frame_bits: int) -> int:
+    return -(-frame_bits // 64) * 64
+
+
+def _forget(*secrets: Words) -> None:
+    for secret in secrets:
+        secret[:] = 0
 
 
 def packed_frames_plain(
@@ -62,15 +89,27 @@ def packed_frames_plain(
 
 
 @_jit
-def _rows_from_bits(bits, frame_count, first, rows):
+def _rows_from_stream(stream, frame_count, first, columns, rows):
     """Row of each place: bit k is frame ``first + k``'s."""
-    columns = min(64, frame_count - first)
+    mask = ~_U(0) >> _U(64 - columns)
     for place in range(len(rows)):
-        start = place * frame_count + first
-        row = _U(0)
-        for k in range(min(columns, len(bits) - start)):
-            row |= _U(bits[start + k]) << _U(k)
-        rows[place] = row
+        at = place * frame_count + first
+        shift = at & 63
+        row = stream[at >> 6] >> _U(shift)
+        if shift + columns > 64:
+            row |= stream[(at >> 6) + 1] << _U(64 - shift)
+        rows[place] = row & mask
+
+
+@_jit
+def _stream_from_rows(rows, frame_count, first, columns, stream):
+    """The way back: each row's bits are added to the stream."""
+    for place in range(len(rows)):
+        at = place * frame_count + first
+        shift = at & 63
+        stream[at >> 6] |= rows[place] << _U(shift)
+        if shift + columns > 64:
+            stream[(at >> 6) + 1] |= rows[place] >> _U(64 - shift)
 
 
 @_jit
@@ -92,43 +131,41 @@ def _transpose(square):
 
 @_jit
 def _rows_from_words(words, first, columns, passes, width, rows):
+    """Few frames share a square: word ``w + g`` of frame k is its row ``g * columns + k``."""
     square = np.empty(64, dtype=np.uint64)
-    for w in range(len(rows) >> 6):
-        for k in range(columns):
-            square[k] = words[(first + k) * passes * width + w]
-        for k in range(columns, 64):
-            square[k] = _U(0)
+    beside = 64 // columns
+    mask = ~_U(0) >> _U(64 - columns)
+    count = len(rows) >> 6
+    for w in range(0, count, beside):
+        square[:] = _U(0)
+        for g in range(min(beside, count - w)):
+            for k in range(columns):
+                square[g * columns + k] = words[(first + k) * passes * width + w + g]
         _transpose(square)
-        for i in range(64):
-            rows[(w << 6) + i] = square[i]
+        for g in range(min(beside, count - w)):
+            for i in range(64):
+                rows[((w + g) << 6) + i] = (square[i] >> _U(g * columns)) & mask
 
 
 @_jit
 def _pack(rows, order, p, first, columns, passes, width, words):
-    m = len(rows)
+    """Words of one pass, from the rows in this order (as they are when it is empty)."""
     square = np.empty(64, dtype=np.uint64)
-    for w in range((m + 63) >> 6):
-        start = w << 6
-        size = min(64, m - start)
-        if len(order):
-            for i in range(size):
-                square[i] = rows[order[start + i]]
-        else:
-            for i in range(size):
-                square[i] = rows[start + i]
-        for i in range(size, 64):
-            square[i] = _U(0)
+    beside = 64 // columns
+    count = (len(rows) + 63) >> 6
+    for w in range(0, count, beside):
+        square[:] = _U(0)
+        for g in range(min(beside, count - w)):
+            start = (w + g) << 6
+            size = min(64, len(rows) - start)
+            shift = _U(g * columns)
+            if len(order):
+                for i in range(size):
+                    square[i] |= rows[order[start + i]] << shift
+            else:
+                for i in range(size):
+                    square[i] |= rows[start + i] << shift
         _transpose(square)
-        for k in range(columns):
-            words[((first + k) * passes + p) * width + w] = square[k]
-
-
-@_jit
-def _unpack(words, frame_count, stride, bits):
-    j = 0
-    for place in range((len(bits) + frame_count - 1) // frame_count):
-        at = place >> 6
-        shift = _U(place & 63)
-        for frame in range(min(frame_count, len(bits) - j)):
-            bits[j] = (words[frame * stride + at] >> shift) & _U(1)
-            j += 1
+        for g in range(min(beside, count - w)):
+            for k in range(columns):
+                words[((first + k) * passes + p) * width + w + g] = square[g * columns + k]

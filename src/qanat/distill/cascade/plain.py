@@ -1,4 +1,4 @@
-"""Cascade in plain Python: the reference for ``kernels.py``, slow and short. It reads the same messages.
+"""Cascade in plain Python: the reference for the compiled kernels, slow and short. It reads the same messages.
 
 A block of a pass is a node (level, index): places index * 2**level and following of that pass's order.
 """
@@ -79,13 +79,12 @@ class _PlainFrame:
         return [bit * self.frame_count + self.which for bit in members]
 
     def next_blocks(self) -> list[list[int]]:
-        for p in range(self.stage):
-            self.waiting[p] = [node for node in self.waiting[p] if self.is_odd[p][node]]
-        most = max((len(nodes) for nodes in self.waiting), default=0)
-        if most:
-            self.step, self.at = "halve", [len(nodes) for nodes in self.waiting].index(most)
-            self.asked = self.waiting[self.at]
-            return [self.positions(self.at, (level - 1, 2 * index)) for level, index in self.asked]
+        while most := max((len(nodes) for nodes in self.waiting), default=0):
+            self.at = [len(nodes) for nodes in self.waiting].index(most)
+            self.asked = self.waiting[self.at] = [node for node in self.waiting[self.at] if self.is_odd[self.at][node]]
+            if len(self.asked) == most:  # else another pass may now have more
+                self.step = "halve"
+                return [self.positions(self.at, (level - 1, 2 * index)) for level, index in self.asked]
         if self.stage < len(self.sizes):
             self.step, self.at = "introduce", self.stage
             level = self.sizes[self.at]

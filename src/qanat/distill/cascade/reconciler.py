@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.errors import LocalProtocolError, RemoteProtocolError
-from qanat.distill.cascade import kernels
+from qanat.distill.cascade.learning import learn
 from qanat.distill.cascade.packing import pack_first_pass, pack_later_passes, unpacked_frames
+from qanat.distill.cascade.parities import next_parities
 from qanat.distill.cascade.schedule import Schedule, tables_from_seed
+from qanat.distill.cascade.state import empty_state
 from qanat.distill.cascade.workspace import WORKSPACE
 
 ROUNDS_MAX = 12_000  # measured: 70 to 500 on average, 400 to 2000 with low leak (bench/cascade.py)
@@ -47,7 +49,7 @@ class Reconciler:
         self._shape = (passes, padded // 64)
         pack_first_pass(bits, frames, schedule.frame_bits, self._shape, self._words)
         self._is_packed = passes == 1
-        self._state = (self._words, *kernels.empty_state(frames, passes, padded))
+        self._state = (self._words, *empty_state(frames, passes, padded))
         sizes, self._subsets = np.array(schedule.log2_sizes, dtype=np.int64), tables.subsets.ravel()
         self._numbers = (schedule.frame_bits, padded)
         self._sizes, self._tables = sizes, tables
@@ -55,7 +57,6 @@ class Reconciler:
         room = frames * max(padded // 2 + 1, len(tables.subsets))
         self._own = WORKSPACE.take(room, "|u1")
         self._said = WORKSPACE.take((room + 7) // 8, "|u1")
-        self._batch = np.empty(padded // 2, dtype=np.int32)
         self._asked = -1
 
     @property
@@ -91,9 +92,7 @@ class Reconciler:
 
     def _choose(self) -> int:
         own = (self._own, self._said)
-        return int(
-            kernels.next_parities(*self._numbers, self._is_packed, self._sizes, self._subsets, *self._state, *own)
-        )
+        return int(next_parities(*self._numbers, self._is_packed, self._sizes, self._subsets, *self._state, *own))
 
     def feed(self, answer: bytes) -> None:
         """The peer's parities of the same round.
@@ -110,7 +109,7 @@ class Reconciler:
         heard = np.frombuffer(answer, dtype=np.uint8)
         tables = (self._sizes, self._tables.order.ravel(), self._tables.place.ravel(), self._subsets)
         self.error_count += int(
-            kernels.learn(
+            learn(
                 *self._numbers,
                 self._is_packed,
                 self._is_reference,
@@ -118,14 +117,13 @@ class Reconciler:
                 *self._state,
                 self._own,
                 heard,
-                self._batch,
             )
         )
 
     def corrected(self) -> NDArray[np.uint8]:
         """This end's key as it stands, one bit per element: at the reference end unchanged."""
-        stride = self._shape[0] * self._shape[1]
-        return unpacked_frames(self._words, self.schedule.size_bits, self.schedule.frame_count, stride)
+        schedule = self.schedule
+        return unpacked_frames(self._words, schedule.size_bits, schedule.frame_count, schedule.frame_bits, self._shape)
 
     def wipe(self) -> None:
         """Forget the key."""

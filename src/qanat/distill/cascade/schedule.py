@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 
 import numpy as np
@@ -42,28 +43,38 @@ class Schedule:
         return max(64, 1 << (self.frame_bits - 1).bit_length())
 
 
-def schedule_from_qber(size_bits: int, qber: float, *, is_low_leak: bool = False) -> Schedule:
-    """The plan for this many bits at this estimated error rate.
+class Pace(Enum):
+    """Leak against rounds. Larger blocks disclose less; what they leave is found one error after the other.
 
-    Each pass has eight times larger blocks than the one before, and all odd blocks are searched at once. With
-    ``is_low_leak`` there are only two passes, of somewhat larger blocks; what they leave is found one error after the
-    other, each of which lets small blocks find more: about 1 % less leak and four times the rounds. For links
-    whose round trips cost nothing (bench/cascade.py has both).
+    Attributes:
+        blocks_per_error: First blocks have about ``blocks_per_error / qber`` bits.
+        growth: The second pass has 2**growth times larger blocks, and there is no third: what both leave, random
+            subsets find.
+        rounds_typical: At 2 % and a million bits (bench/cascade.py); two rounds are one round trip.
+    """
+
+    FEW_ROUNDS = (0.65, 3, 360)
+    BALANCED = (0.75, 4, 760)
+    LOW_LEAK = (1.0, 4, 1800)
+
+    def __init__(self, blocks_per_error: float, growth: int, rounds_typical: int) -> None:
+        self.blocks_per_error = blocks_per_error
+        self.growth = growth
+        self.rounds_typical = rounds_typical
+
+
+def schedule_from_qber(size_bits: int, qber: float, *, pace: Pace = Pace.FEW_ROUNDS) -> Schedule:
+    """The plan for this many bits at this estimated error rate.
 
     Example:
         >>> schedule_from_qber(200_000, 0.02)
-        Schedule(size_bits=200000, frame_count=4, frame_bits=50000, log2_sizes=(5, 8, 11, 14))
-        >>> schedule_from_qber(200_000, 0.02, is_low_leak=True).log2_sizes
-        (6, 9)
+        Schedule(size_bits=200000, frame_count=4, frame_bits=50000, log2_sizes=(5, 8))
+        >>> schedule_from_qber(200_000, 0.02, pace=Pace.LOW_LEAK).log2_sizes
+        (6, 10)
     """
     frame_count, frame_bits, largest = _frames(size_bits)
-    bounded = min(0.25, max(QBER_FLOOR, qber))
-    if is_low_leak:
-        first = max(1, round(math.log2(1 / bounded)))
-        wanted: tuple[int, ...] = (first, first + (3 if first > 5 else 4))
-    else:
-        wanted = tuple(range(max(1, round(math.log2(0.6 / bounded))), 15, 3))
-    sizes = tuple(size for size in wanted if size <= largest)
+    first = max(1, round(math.log2(pace.blocks_per_error / min(0.25, max(QBER_FLOOR, qber)))))
+    sizes = tuple(size for size in (first, first + pace.growth) if size <= largest)
     return Schedule(size_bits, frame_count, frame_bits, sizes or (largest,))
 
 

@@ -1,32 +1,33 @@
-"""How two ends meet: who are you, and do we hold copies of one secret file?
+"""How two ends meet: who are you, and are you whom we expect?
 
-Anybody can connect to an open port. Each end says what it is, with a fresh nonce; each then shows by an HMAC over both
-greetings that it holds the door key. Only after that a slice of the pre-shared secret is spent, its number being the
-later of the two ends' next ones: a stranger can neither spend slices nor name their number. This guards the
-reserve and gives clear sentences. The keys' authenticity rests on the tags of every key block, not on this
-(docs/decisions/0030).
+Anybody can connect to an open port. Each end says what it is, with a fresh nonce. Then each shows who it is, in the way
+that both were told to use: that it holds a copy of one secret file (``secret_door.py``), or by a signature
+(``signed_door.py``). Before that nothing is spent and no session is begun.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
 from qanat import __version__
 from qanat.core.errors import QanatError, RemoteProtocolError
 from qanat.core.ids import LinkId
+from qanat.core.provenance import Authentication
 from qanat.core.records import Role
-from qanat.core.secret import SecretBits
+from qanat.crypto.wegman_carter import AuthenticationPool
 from qanat.node.wire import Codec, read_frame, write_frame
 
-PROTOCOL = 1
+PROTOCOL = 2
 NONCE_BYTES = 16
 PATIENCE_S = 10.0
 GREETING_BYTES_MAX = 4096
+MEETING_BYTES_MAX = 8192  # a signature and half a key exchange
 WORDS = {Role.TRANSMITTER: "transmitter", Role.RECEIVER: "receiver"}
 
 
@@ -36,7 +37,7 @@ class PeerDiffers(QanatError):
 
 
 class PeerUnproven(QanatError):
-    """The peer did not show that it holds a copy of our pre-shared secret. Nothing was spent on it."""
+    """The peer did not show that it is the other end of this link. Nothing was spent on it."""
 
 
 class Greeting(msgspec.Struct, tag="greeting", frozen=True):
@@ -48,6 +49,7 @@ class Greeting(msgspec.Struct, tag="greeting", frozen=True):
         plan_digest: Of all that both ends must know of the link, whatever the session.
         next_epoch: Number of the next slice that this end has not spent.
         is_simulated: This end's light is.
+        authentication: How this end wants to know the other; the ends must agree.
     """
 
     protocol: int
@@ -57,63 +59,107 @@ class Greeting(msgspec.Struct, tag="greeting", frozen=True):
     plan_digest: bytes
     next_epoch: int
     is_simulated: bool
+    authentication: str
     nonce: bytes
 
 
-class Proof(msgspec.Struct, tag="proof", frozen=True):
-    """Second frame of each end: HMAC-SHA256 under the door key."""
-
-    tag: bytes
+GREETING: Codec[Greeting] = Codec(Greeting)
 
 
-DOOR: Codec[Greeting | Proof] = Codec(Greeting | Proof)
+class Meeting(Protocol):
+    """One end showing the other who it is, after both greetings; without I/O.
+
+    ``receive`` raises a ``QanatError`` when the peer is not whom we expect; ``pool`` gives what the session
+    authenticates with, and spends what must be spent, once and after ``is_finished``.
+    """
+
+    @property
+    def is_finished(self) -> bool: ...
+
+    def frames_to_send(self) -> list[bytes]: ...
+
+    def receive(self, frame: bytes) -> None: ...
+
+    def pool(self) -> AuthenticationPool: ...
+
+
+class Starter(Protocol):
+    """What one end was given to know the other by.
+
+    Attributes:
+        sentence: The same for people.
+    """
+
+    authentication: Authentication
+    sentence: str
+
+    @property
+    def last_epoch(self) -> int:
+        """Number of the newest session that was begun with it."""
+
+    def meeting(self, *, role: Role, link: LinkId, epoch: int, own: bytes, other: bytes) -> Meeting:
+        """With a peer whose greeting is ``other``; ``own`` is ours, both as they travelled."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What the two ends agreed on at the door."""
+    """What the two ends agreed on at the door; ``pool`` as in ``Meeting``."""
 
     epoch: int
     is_simulated: bool
+    pool: Callable[[], AuthenticationPool]
 
 
-def greeting(*, link: LinkId, role: Role, plan_digest: bytes, next_epoch: int, is_simulated: bool) -> Greeting:
+def greeting(*, link: LinkId, role: Role, plan_digest: bytes, starter: Starter, is_simulated: bool) -> Greeting:
     """Ours, with a fresh nonce."""
-    nonce = os.urandom(NONCE_BYTES)
-    return Greeting(PROTOCOL, __version__, link, int(role), plan_digest, next_epoch, is_simulated, nonce)
+    return Greeting(
+        protocol=PROTOCOL,
+        version=__version__,
+        link=link,
+        role=int(role),
+        plan_digest=plan_digest,
+        next_epoch=starter.last_epoch + 1,
+        is_simulated=is_simulated,
+        authentication=starter.authentication,
+        nonce=os.urandom(NONCE_BYTES),
+    )
 
 
 async def meet(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ours: Greeting, door_key: SecretBits
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ours: Greeting, starter: Starter
 ) -> Agreement:
-    """Greet and prove, at both ends alike.
+    """Greet, and show each other who we are, at both ends alike.
 
     Raises:
         PeerDiffers: another link, role, plan or protocol.
-        PeerUnproven: it does not hold our secret, or goes away when it should show so.
+        PeerUnproven, SignatureRefused: it is not whom we expect, or goes away when it should show so.
         RemoteProtocolError: it talks nonsense, or says nothing in time.
     """
-    own_frame = DOOR.encode(ours)
+    own_frame = GREETING.encode(ours)
     write_frame(writer, own_frame)
-    their_frame = await _frame(reader)
+    their_frame = await _frame(reader, GREETING_BYTES_MAX)
     if their_frame is None:
         raise RemoteProtocolError("it closed the connection without a greeting")
-    theirs = DOOR.decode(their_frame)
-    if not isinstance(theirs, Greeting):
-        raise RemoteProtocolError("it did not begin with a greeting")
+    theirs = GREETING.decode(their_frame)
     _compare(ours, theirs)
-    write_frame(writer, DOOR.encode(Proof(_proof(door_key, ours.role, own_frame, their_frame))))
-    answer = await _frame(reader)
-    proof = DOOR.decode(answer) if answer is not None else None
-    expected = _proof(door_key, theirs.role, their_frame, own_frame)
-    if not isinstance(proof, Proof) or not hmac.compare_digest(proof.tag, expected):
-        raise PeerUnproven("the two ends do not hold copies of one pre-shared secret")
-    return Agreement(max(ours.next_epoch, theirs.next_epoch), ours.is_simulated or theirs.is_simulated)
+    epoch = max(ours.next_epoch, theirs.next_epoch)
+    meeting = starter.meeting(role=Role(ours.role), link=ours.link, epoch=epoch, own=own_frame, other=their_frame)
+    while True:
+        for frame in meeting.frames_to_send():
+            write_frame(writer, frame)
+        if meeting.is_finished:
+            return Agreement(epoch, ours.is_simulated or theirs.is_simulated, meeting.pool)
+        answer = await _frame(reader, MEETING_BYTES_MAX)
+        if answer is None:
+            raise PeerUnproven("it closed the connection instead of showing who it is")
+        meeting.receive(answer)
 
 
-async def _frame(reader: asyncio.StreamReader) -> bytes | None:
+async def _frame(reader: asyncio.StreamReader, size_bytes_max: int) -> bytes | None:
     try:
-        return await asyncio.wait_for(read_frame(reader, GREETING_BYTES_MAX), PATIENCE_S)
+        return await asyncio.wait_for(read_frame(reader, size_bytes_max), PATIENCE_S)
     except TimeoutError:
         raise RemoteProtocolError(f"it said nothing for {PATIENCE_S:g} s") from None
 
@@ -129,6 +175,11 @@ def _compare(ours: Greeting, theirs: Greeting) -> None:
     if theirs.role not in set(Role) or theirs.role == ours.role:
         role = WORDS[Role(theirs.role)] if theirs.role in set(Role) else "something unknown"
         raise PeerDiffers(f"link {ours.link}: both ends are {role}")
+    if theirs.authentication != ours.authentication:
+        raise PeerDiffers(
+            f"link {ours.link}: the peer begins from {theirs.authentication[:40]!a}, we from '{ours.authentication}'; "
+            "give both ends --secret, or both --identity and --peer"
+        )
     if theirs.plan_digest != ours.plan_digest:
         raise PeerDiffers(
             f"link {ours.link}: the two network files or datasheets describe it differently, or the programs differ "
@@ -136,9 +187,3 @@ def _compare(ours: Greeting, theirs: Greeting) -> None:
         )
     if not 0 < theirs.next_epoch < 2**32 or len(theirs.nonce) != NONCE_BYTES:
         raise RemoteProtocolError("a greeting with numbers that cannot be")
-
-
-def _proof(door_key: SecretBits, role: int, own: bytes, other: bytes) -> bytes:
-    """Bound to the prover's role and both greetings, so that no proof serves another end or another time."""
-    said = b"".join(len(part).to_bytes(4) + part for part in (b"qanat door", bytes([role]), own, other))
-    return hmac.digest(door_key.reveal(), said, "sha256")

@@ -9,9 +9,9 @@ from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.topology import Link
 from qanat.distill.events import Event, SessionFailed
+from qanat.node.module.door import Agreement, Starter
 from qanat.node.module.keys import KeySink
 from qanat.node.module.telling import Teller
-from qanat.node.processes.auth_reserve import AuthReserve
 from qanat.node.processes.link_end import Frame, HostedEnd, session_plan
 from qanat.node.wire import Codec
 
@@ -39,14 +39,14 @@ class ModuleEnd(HostedEnd):
         *,
         link: Link,
         role: Role,
-        reserve: AuthReserve,
+        starter: Starter,
         sink: KeySink,
         teller: Teller,
         transmitter: TransmitterModule | None = None,
     ) -> None:
-        super().__init__(link=link, role=role, reserve=reserve, transmitter=transmitter)
+        super().__init__(link=link, role=role, epochs=starter, transmitter=transmitter)
         self.role = role
-        self.reserve = reserve
+        self.starter = starter
         self.failed: str | None = None
         self.barren_count = 0
         self._sink, self._teller = sink, teller
@@ -56,14 +56,14 @@ class ModuleEnd(HostedEnd):
         """Of what both ends must know of the link, whatever the session."""
         return session_plan(self.link, 0, is_simulated=True).digest()
 
-    def open(self, epoch: int, *, is_simulated: bool) -> None:
+    def open(self, agreed: Agreement) -> None:
         """Begin the session agreed on at the door.
 
         Raises:
-            ReserveExhausted: no slice is left.
+            ReserveExhausted: no slice of the pre-shared secret is left.
         """
-        self.is_simulated, self.failed = is_simulated, None
-        self.begin(epoch)
+        self.is_simulated, self.failed = agreed.is_simulated, None
+        self.begin(agreed.epoch, agreed.pool())
         self.barren_count += 1
         self._teller.totals.sessions += 1
 

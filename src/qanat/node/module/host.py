@@ -1,7 +1,7 @@
 """Runs one end: meets the peer, begins sessions, feeds light, and leaves in good order.
 
-    meeting   -> session  both proved that they hold one secret; a slice is spent
-    session   -> meeting  the connection broke, or the protocol was: the next session takes the next slice
+    meeting   -> session  both showed who they are; a slice of the pre-shared secret is spent, where there is one
+    session   -> meeting  the connection broke, or the protocol was: the next session begins anew
     any       -> leaving  all is done, the light has ended, or somebody said stop
 
 A connection without a key block makes the next one wait longer, and too many of them in a row end the process: a
@@ -20,7 +20,7 @@ from typing import Any
 from qanat.core.errors import EnvironmentProblem, LightEnded, QanatError
 from qanat.core.records import Role
 from qanat.node.drivers.ports import ReceiverDriver, TransmitterDriver
-from qanat.node.module.door import PeerDiffers, greeting, meet
+from qanat.node.module.door import Agreement, PeerDiffers, greeting, meet
 from qanat.node.module.end import LINE, Farewell, ModuleEnd
 from qanat.node.module.keys import KeySink
 from qanat.node.module.light import Changes, Light
@@ -170,15 +170,15 @@ class Host:
             link=end.link.id,
             role=end.role,
             plan_digest=end.plan_digest(),
-            next_epoch=end.next_epoch,
+            starter=end.starter,
             is_simulated=self._driver.is_simulated,
         )
-        agreed = await meet(reader, writer, ours, end.reserve.door_key())
+        agreed = await meet(reader, writer, ours, end.starter)
         if self._is_leaving:
             return
         if self._writer is not None:
             self._writer.close()  # the peer called anew: the old connection is a half-open ghost
-        self._begin(agreed.epoch, writer, is_simulated=agreed.is_simulated)
+        self._begin(agreed, writer)
         try:
             async for frame in frames(reader):
                 if self._writer is not writer:
@@ -191,15 +191,15 @@ class Host:
             if self._writer is writer:
                 self._ended()
 
-    def _begin(self, epoch: int, writer: asyncio.StreamWriter, *, is_simulated: bool) -> None:
+    def _begin(self, agreed: Agreement, writer: asyncio.StreamWriter) -> None:
         end = self._end
         if end.role is Role.TRANSMITTER:
-            self._driver.begin(epoch)
-        end.open(epoch, is_simulated=is_simulated)
+            self._driver.begin(agreed.epoch)
+        end.open(agreed)
         end.send = lambda frame: write_frame(writer, frame)
         self._writer, self._has_peer_left = writer, False
-        mark = "SIMULATED light" if is_simulated else "light"
-        self._teller.note(f"session {epoch} with {_peer(writer)} begins, {mark}")
+        mark = "SIMULATED light" if agreed.is_simulated else "light"
+        self._teller.note(f"session {agreed.epoch} with {_peer(writer)} begins, {mark}, {end.starter.sentence}")
         end.pump()
         self._changes.tell()
 

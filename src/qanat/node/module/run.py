@@ -16,11 +16,10 @@ from qanat.core.records import Role
 from qanat.core.topology import Link, Network
 from qanat.node.drivers.ports import LightContext, ReceiverDriver, TransmitterDriver, WrongLight
 from qanat.node.drivers.registry import open_receiver, open_transmitter
-from qanat.node.module.door import WORDS
+from qanat.node.module.door import WORDS, Starter
 from qanat.node.module.end import ModuleEnd
 from qanat.node.module.host import Ending, Host, Task
 from qanat.node.module.keys import Counted, KeySink, ToKme
-from qanat.node.module.secretfile import SecretFile
 from qanat.node.module.telling import Teller
 from qanat.node.processes.link_end import session_plan
 
@@ -36,7 +35,7 @@ class ModuleOptions:
 
     Attributes:
         light: URI of this end's light.
-        secret: File of the pre-shared secret, this end's copy.
+        starter: What this end knows the other by; opened before the light, closed after it.
         is_compared: Show a digest of each key block before it is destroyed.
         kme_socket: Hand keys to the KME there; None: count and destroy them.
     """
@@ -45,7 +44,7 @@ class ModuleOptions:
     role: Role
     task: Task
     light: str
-    secret: Path
+    starter: Callable[[], Starter]
     is_compared: bool
     kme_socket: Path | None
     is_json: bool
@@ -60,7 +59,7 @@ def run_module(network: Network, options: ModuleOptions, progress: Callable[[str
     began_s = time.monotonic()
     link = link_of(network, options.link)
     sink = _sink(options, link)
-    secret = SecretFile(options.secret)
+    starter = options.starter()
     teller = Teller(options.is_json)
     context = LightContext(link=link, fibre=network.fibres[link.fibre])
     _warm_up(options, progress)
@@ -69,7 +68,7 @@ def run_module(network: Network, options: ModuleOptions, progress: Callable[[str
     end = ModuleEnd(
         link=link,
         role=options.role,
-        reserve=secret.reserve,
+        starter=starter,
         sink=sink,
         teller=teller,
         transmitter=transmitter,  # type: ignore[arg-type]
@@ -77,13 +76,13 @@ def run_module(network: Network, options: ModuleOptions, progress: Callable[[str
 
     async def work() -> Ending:
         host = Host(task=options.task, end=end, light=light, sink=sink, teller=teller)
-        return await host.run(lambda listening: _say_ready(teller, options, light, sink, listening))
+        return await host.run(lambda listening: _say_ready(teller, options, light, sink, starter, listening))
 
     try:
         ending = asyncio.run(work())
     finally:
         light.close()
-        secret.close()
+        starter.close()
     teller.ended(ending.sentence, ending.exit_code, wall_s=time.monotonic() - began_s, cpu_s=_cpu_s())
     return ending.exit_code
 
@@ -149,16 +148,19 @@ def _say_ready(
     options: ModuleOptions,
     light: ReceiverDriver | TransmitterDriver,
     sink: KeySink,
+    starter: Starter,
     listening: str | None,
 ) -> None:
     where = f"listening on {listening}" if listening else f"connecting to {options.task.connect}"
     mark = ", SIMULATED" if light.is_simulated else ""
     teller.begun(
-        text=f"link {options.link}, {WORDS[options.role]}, light {options.light}{mark}; {where}; {sink.sentence}",
+        text=f"link {options.link}, {WORDS[options.role]}, light {options.light}{mark}; {where}; "
+        f"authentication from {starter.sentence}; {sink.sentence}",
         link=options.link,
         role=WORDS[options.role],
         light=options.light,
         is_simulated=light.is_simulated,
+        authentication=starter.authentication.value,
         listening=listening,
         connecting=str(options.task.connect) if options.task.connect else None,
         keys=sink.sentence,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from qanat.core.errors import EnvironmentProblem, MisuseError
-from qanat.node.privatefile import create_private
+from qanat.node.privatefile import create_private, privacy_problem
 from qanat.node.processes.auth_reserve import FILE_SIZE_BYTES, AuthReserve, new_secret
 
 LIGHT_KEY_BYTES = 32
@@ -72,13 +71,8 @@ class SecretFile:
         return file
 
     def _check(self, status: os.stat_result) -> None:
-        mode = stat.S_IMODE(status.st_mode)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != FILE_SIZE_BYTES:
+        if status.st_size != FILE_SIZE_BYTES:
             raise SecretFileError(f"{self.path} is not a pre-shared secret: it must have {FILE_SIZE_BYTES} bytes")
-        if status.st_uid != os.geteuid():
-            raise SecretFileError(f"{self.path} belongs to another user (uid {status.st_uid})")
-        if mode & 0o077:
-            raise SecretFileError(
-                f"{self.path} can be read by others (mode {mode:04o}); if nobody did, close it with "
-                f"`chmod 600 {self.path}`, else make a new one"
-            )
+        problem = privacy_problem(self.path, status)
+        if problem is not None:
+            raise SecretFileError(problem)

@@ -12,7 +12,7 @@ import msgspec
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.timebase import seconds
 
-ROW = "{:<24} {:>9} {:>8} {:>8} {:>8}  {}"
+ROW = "{:<24} {:>9} {:>8} {:>8} {:>8}  {:<10}  {}"
 
 
 @dataclass(slots=True)
@@ -73,10 +73,14 @@ class Teller:
             return
         if not self._has_head:
             self._has_head = True
-            print(ROW.format("key block", "sifted", "QBER X", "leak", "secret", "digest" if digest else ""), flush=True)
+            print(
+                ROW.format("key block", "sifted", "QBER X", "leak", "secret", "auth", "digest" if digest else ""),
+                flush=True,
+            )
         qber = "-" if report.qber_x is None else f"{100 * report.qber_x:.2f} %"
         last = digest or (f"given up: {report.aborted}" if report.aborted else "")
-        text = ROW.format(report.block, report.sifted_bits, qber, report.leak_bits, report.secret_bits, last)
+        numbers = (report.sifted_bits, qber, report.leak_bits, report.secret_bits)
+        text = ROW.format(report.block, *numbers, report.authentication.value, last)
         print(text.rstrip(), flush=True)
 
     def ended(self, sentence: str, exit_code: int, *, wall_s: float, cpu_s: float) -> None:

@@ -6,7 +6,7 @@ the slice itself overwritten, before a single bit of it is used. So no authentic
 even after kill -9.
 
 Behind the slices lies a door key: by it two ends that meet on an open port see that they hold copies of one file,
-before a slice is spent on each other (docs/decisions/0030). It authenticates no key.
+before a slice is spent on each other (``module/secret_door.py``). It authenticates no key.
 """
 
 from __future__ import annotations

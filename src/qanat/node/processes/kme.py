@@ -55,6 +55,7 @@ class SiteKme:
         self._config, self._site, self._hub = config, site, hub
         self._state = StateDir(config.state)
         self._credentials = kme_credentials(self._state, site)
+        self._entropy = SystemEntropy()  # one for store and engine: what one finds broken, neither draws from
         self._told = Telling()
         self._commands: list[Command] = []
         self._commanded = asyncio.Event()
@@ -66,14 +67,14 @@ class SiteKme:
 
     def _store(self) -> SqliteStore:
         kek = read_kek(self._state, self._site)
-        return SqliteStore(self._state.store(self._site), kek=kek.reveal(), entropy=SystemEntropy())
+        return SqliteStore(self._state.store(self._site), kek=kek.reveal(), entropy=self._entropy)
 
     def _engine(self, store: Any) -> Kme:
         return Kme(
             site=self._site,
             network=self._config.network,
             store=store,
-            entropy=SystemEntropy(),
+            entropy=self._entropy,
             kme_id=f"kme-{self._site}",
         )
 

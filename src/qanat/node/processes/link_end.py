@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from qanat.core.ids import LinkId
 from qanat.core.ports import TransmitterModule
+from qanat.core.provenance import Authentication
 from qanat.core.records import KeyBlock, Role
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.topology import Link
@@ -70,6 +72,13 @@ def session_plan(link: Link, epoch: int, *, is_simulated: bool) -> SessionPlan:
     )
 
 
+class Epochs(Protocol):
+    """Knows the number of the newest session that was begun."""
+
+    @property
+    def last_epoch(self) -> int: ...
+
+
 class HostedEnd:
     """One end's session and its time. The host feeds it frames and is called back with frames to send.
 
@@ -78,12 +87,10 @@ class HostedEnd:
 
     is_simulated = True
 
-    def __init__(
-        self, *, link: Link, role: Role, reserve: AuthReserve, transmitter: TransmitterModule | None = None
-    ) -> None:
+    def __init__(self, *, link: Link, role: Role, epochs: Epochs, transmitter: TransmitterModule | None = None) -> None:
         self.link = link
         self._role = role
-        self._reserve = reserve
+        self._epochs = epochs
         self._transmitter = transmitter
         self.session: Session | None = None
         self._key_health = KeyHealth()
@@ -92,11 +99,10 @@ class HostedEnd:
 
     @property
     def next_epoch(self) -> int:
-        return self._reserve.last_epoch + 1
+        return self._epochs.last_epoch + 1
 
-    def begin(self, epoch: int) -> None:
-        """Start a session with a fresh slice of the pre-shared secret."""
-        pool = AuthenticationPool(self._reserve.claim(epoch))
+    def begin(self, epoch: int, pool: AuthenticationPool) -> None:
+        """Start a session with what it authenticates by."""
         self.epoch = epoch
         self.session = Session(
             role=self._role,
@@ -151,9 +157,18 @@ class LinkEnd(HostedEnd):
         hub: HubClient,
         transmitter: TransmitterModule | None = None,
     ) -> None:
-        super().__init__(link=link, role=role, reserve=reserve, transmitter=transmitter)
+        super().__init__(link=link, role=role, epochs=reserve, transmitter=transmitter)
+        self._reserve = reserve
         self._outlet = outlet
         self._hub = hub
+
+    def open(self, epoch: int) -> None:
+        """Start a session with a fresh slice of the pre-shared secret.
+
+        Raises:
+            ReserveExhausted: none of that number is left.
+        """
+        self.begin(epoch, AuthenticationPool(self._reserve.claim(epoch), authentication=Authentication.PRE_SHARED))
 
     def _handle(self, event: Event) -> None:
         match event:

@@ -76,7 +76,7 @@ class Receivers:
                 message = CLASSICAL.decode(frame)
                 known = self.ends.get(message.link)
                 if known is not None and isinstance(message, Opened) and known.session is None:
-                    known.begin(message.epoch)
+                    known.open(message.epoch)
                 elif known is not None and isinstance(message, Frame):
                     known.receive(message)
                 await writer.drain()

@@ -72,7 +72,7 @@ def _open(end: LinkEnd, message: Open, writer: asyncio.StreamWriter, hub: HubCli
         hub.send(Note("note", f"link {message.link}: {problem}; not begun"))
         return
     try:
-        end.begin(max(message.epoch, end.next_epoch))
+        end.open(max(message.epoch, end.next_epoch))
     except ReserveExhausted as error:
         hub.send(Note("note", f"link {message.link}: {error.summary}"))
         return

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
+from qanat.crypto.randomness.health import EntropyFailed
 from qanat.km.documents import KeyDeliveryError
 from qanat.km.kme import Kme
 from qanat.km.store import Store
@@ -32,8 +33,8 @@ FAILED_PAUSE_S = 0.2  # a disk that is full stays so for a while
 
 
 class StoreFailed(EnvironmentProblem):
-    """The key store could not be written (disk full, or an I/O error). Nothing was handed out; free some
-    room and ask again."""
+    """The key store could not be written (disk full, an I/O error, or a random source that broke). Nothing was handed
+    out; mend what is named above (free some room, or restart on a sound machine) and ask again."""
 
 
 @dataclass(slots=True)
@@ -173,7 +174,7 @@ def _is_due(deadline_ns: int | None, now_ns: int) -> bool:
 
 def _log_failure(error: Exception, count: int) -> None:
     what = f"a group of {count} could not be committed; the engine starts again from the store"
-    if isinstance(error, EnvironmentProblem):  # the disk, not us: one line, since it comes again and again
+    if isinstance(error, (EnvironmentProblem, EntropyFailed)):  # the machine, not us: one line, since it comes again
         logging.error("%s: %s", what, " ".join(str(error).split()))  # noqa: TRY400
     else:
         logging.error(what, exc_info=error)

@@ -162,7 +162,7 @@ def _tag_problems(tags: Tags) -> list[str]:
         f"drift_ppm_max is {tags.drift_ppm_max:g}": 0 <= tags.drift_ppm_max <= 1000,
         f"gate_width_ps is {tags.gate_width_ps:g}; at most a period": 0 < tags.gate_width_ps <= tags.period_ps,
         f"p_x is {tags.p_x}": 0 <= tags.p_x <= 1,
-        f"control_effort is {tags.control_effort}": 0 <= tags.control_effort <= 1,
+        f"control_effort is {tags.control_effort}": 0 <= tags.control_effort <= 1e6,
         f"temperature_c is {tags.temperature_c}": -273.15 <= tags.temperature_c <= 1000,
         "bias_current_na has one value per detector, or none": len(tags.bias_current_na) in (0, len(CHANNELS)),
     }

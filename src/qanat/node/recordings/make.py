@@ -21,10 +21,9 @@ from qanat.node.recordings.writer import RecordingWriter
 from qanat.physics.clicks import Clicks
 from qanat.physics.datasheet import load_receiver, load_transmitter
 from qanat.physics.dense import DenseSampler
-from qanat.physics.memory import memory_from_sheet
-from qanat.physics.optics import optics_from_sheets
 from qanat.physics.settings import SettingsFunction, law_from_sheet
 from qanat.sim.module import pulses_per_block
+from qanat.sim.weather import Weather
 
 JITTER_PS = 60.0  # standard deviation of detector and tagger together
 GATE_PART = 0.6  # of the clock period
@@ -73,7 +72,7 @@ def record(run: Run, folder: Path) -> dict[Kind, Path]:
     names = file_names(folder)
     folder.mkdir(parents=True, exist_ok=True)
     n_pulses = pulses_per_block(run.link)
-    settings, sampler = _light(run)
+    settings, weather, sampler = _light(run)
     tagger = _Tagger(run)
     with (
         RecordingWriter(names[Kind.SETTINGS], _header(run, Kind.SETTINGS, n_pulses)) as tx,
@@ -82,6 +81,7 @@ def record(run: Run, folder: Path) -> dict[Kind, Path]:
     ):
         for number in range(run.blocks):
             first = number * n_pulses
+            weather.into(sampler, number * run.link.pulse_block_ns, run.link.pulse_block_ns)
             clicks = sampler.clicks(first, first + n_pulses)
             index = clicks.gate - first
             rx.detections(_block(run, number, n_pulses, clicks, index))
@@ -93,17 +93,13 @@ def record(run: Run, folder: Path) -> dict[Kind, Path]:
     return names
 
 
-def _light(run: Run) -> tuple[SettingsFunction, DenseSampler]:
+def _light(run: Run) -> tuple[SettingsFunction, Weather, DenseSampler]:
     link, streams = run.link, Streams(seed=run.seed)
-    sheets = load_transmitter(link.transmitter), load_receiver(link.receiver)
-    settings = SettingsFunction(streams.seed_bytes(f"settings/{link.id}"), law_from_sheet(sheets[0]))
-    sampler = DenseSampler(
-        optics=optics_from_sheets(*sheets, loss_db=run.fibre.loss_db, clock_hz=link.clock_hz),
-        memory=memory_from_sheet(sheets[1], clock_hz=link.clock_hz),
-        settings=settings,
-        seed=streams.seed_bytes(f"detectors/{link.id}"),
-    )
-    return settings, sampler
+    settings_seed, seed = (streams.seed_bytes(f"{what}/{link.id}") for what in ("settings", "detectors"))
+    settings = SettingsFunction(settings_seed, law_from_sheet(load_transmitter(link.transmitter)))
+    weather = Weather(link, run.fibre, stream_seed=seed, transmitter_seed=settings_seed)
+    sampler = DenseSampler(optics=weather.optics, memory=weather.memory, settings=settings, seed=seed)
+    return settings, weather, sampler
 
 
 def _header(run: Run, kind: Kind, n_pulses: int) -> Header:

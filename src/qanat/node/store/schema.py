@@ -5,7 +5,7 @@ giving out a key rewrites a few bytes. The data key of a piece lies sealed besid
 ``secure_delete`` overwrites the row.
 """
 
-VERSION = 1
+VERSION = 2  # 1 knew no authentication in provenance
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;

@@ -28,27 +28,23 @@ _records = msgspec.msgpack.Decoder(PieceRecord)
 _grants = msgspec.msgpack.Decoder(GrantRecord)
 
 
-class _SystemEntropy:
-    def random_bytes(self, size_bytes: int) -> bytes:
-        return os.urandom(size_bytes)
-
-
 class SqliteStore:
     """``km.store.Store`` in one file. Use it from one thread at a time.
 
     Args:
         path: The database; made with mode 0600 if missing. ``path.lock`` lies beside it.
         kek: 32 bytes that seal the data keys. They are never written to the file.
-        entropy: For data keys and nonces; the operating system's by default.
+        entropy: For data keys and nonces.
 
     Raises:
+        EntropyFailed: the source of data keys and nonces has visibly broken; nothing of that piece is stored.
         EnvironmentProblem: locked by another process, another KEK, full disk, damaged file.
     """
 
-    def __init__(self, path: Path, *, kek: bytes, entropy: Entropy | None = None) -> None:
+    def __init__(self, path: Path, *, kek: bytes, entropy: Entropy) -> None:
         self._path = path
         self._kek = kek
-        self._entropy = entropy or _SystemEntropy()
+        self._entropy = entropy
         self._is_open = False
         self._lock = StoreLock(path)
         try:

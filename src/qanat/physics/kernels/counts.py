@@ -97,3 +97,14 @@ def thinned(counts, share, state, out):  # type: ignore[no-untyped-def]
     """Of each count, a binomial share."""
     for i in range(counts.size):
         out[i] = binomial(state, counts[i], share)
+
+
+@njit(**OPTIONS)
+def alive_after_click(p_step, per_dead, alive):  # type: ignore[no-untyped-def]
+    """Fill in the probability to be alive, step by step after a click; see ``renewal.alive_after_click_plain``."""
+    clicked = 0.0
+    for t in range(per_dead, alive.size):
+        alive[t] = max(0.0, 1.0 - clicked)
+        clicked += p_step * alive[t]
+        if t >= 2 * per_dead - 1:
+            clicked -= p_step * alive[t - per_dead + 1]

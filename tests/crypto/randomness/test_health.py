@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from qanat.core.errors import QanatError
 from qanat.core.secret import SecretBits
@@ -14,6 +15,7 @@ from qanat.core.streams import Streams
 from qanat.crypto.randomness.delivered import KeyHealth
 from qanat.crypto.randomness.health import (
     STARTUP_BYTES,
+    WINDOW_BYTES,
     Cutoffs,
     EntropyFailed,
     HealthTest,
@@ -48,6 +50,15 @@ def behind_tests(tape: bytes) -> HealthTestedEntropy:
 def test_cutoffs_are_those_of_the_standard(min_entropy_bits: float, repetitions: int, proportion: int) -> None:
     """Proportions: SP 800-90B (2018), 4.4.2, examples for window 512. Repetitions: 4.4.1, 1 + ceil(20 / H)."""
     assert cutoffs(min_entropy_bits, -20) == Cutoffs(repetitions, proportion)
+
+
+@pytest.mark.parametrize("min_entropy_bits", [0.5, 1, 4, 7.9, 8])
+@pytest.mark.parametrize("alpha_log2", [-20, -30, -40])
+def test_cutoffs_are_the_smallest_that_the_binomial_law_allows(min_entropy_bits: float, alpha_log2: int) -> None:
+    limits, p = cutoffs(min_entropy_bits, alpha_log2), 2.0**-min_entropy_bits
+    assert (limits.repetitions - 1) * min_entropy_bits >= -alpha_log2 > (limits.repetitions - 2) * min_entropy_bits
+    assert binom.sf(limits.proportion - 1, WINDOW_BYTES, p) <= 2.0**alpha_log2
+    assert binom.sf(limits.proportion - 2, WINDOW_BYTES, p) > 2.0**alpha_log2
 
 
 @pytest.mark.parametrize(("claim", "alpha"), [(0, -20), (8.1, -20), (8, 0), (float("nan"), -20)])

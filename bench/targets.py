@@ -1,0 +1,120 @@
+"""What the benches are held against, and a table of how far it is met. ``run_all.py`` prints it.
+
+Run: python bench/targets.py     the table again, from the files in bench/results
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One line of the table.
+
+    Attributes:
+        bench: Name of the results file.
+        what: For people.
+        limit: The number to reach.
+        is_least: At least the limit; else at most.
+        value: The number, from what the bench printed.
+    """
+
+    bench: str
+    what: str
+    limit: float
+    is_least: bool
+    value: Callable[[Any], float]
+
+
+def row(rows: Rows, **wanted: object) -> dict[str, Any]:
+    """The row with these values."""
+    return next(found for found in rows if all(found.get(name) == value for name, value in wanted.items()))
+
+
+def _pulses(name: str) -> Callable[[Any], float]:
+    return lambda found: float(found[name]["pulses_per_cpu_s"])
+
+
+def _cascade_f(qber: float) -> Callable[[Any], float]:
+    return lambda rows: float(row(rows, what="cascade", size_bits=65_536, qber=qber)["f_mean"])
+
+
+def _wire(rtt_ms: float) -> Callable[[Any], float]:
+    return lambda rows: float(row(rows, rtt_ms=rtt_ms)["mbit_per_wall_s"])
+
+
+def _link(length_km: float) -> Callable[[Any], float]:
+    return lambda found: float(row(found["rows"], length_km=length_km)["link_s_per_wall_s"])
+
+
+def _ldpc(name: str) -> Callable[[Any], float]:
+    return lambda rows: (min if "mbit" in name else max)(float(found[name]) for found in rows if found["qber"] >= 0.02)
+
+
+def _hash(size_bits: int, name: str) -> Callable[[Any], float]:
+    return lambda found: float(row(found["rows"], size_bits=size_bits)[name])
+
+
+CASCADE_F = {0.01: 1.035, 0.02: 1.035, 0.03: 1.035, 0.05: 1.042, 0.08: 1.055}
+TARGETS = (
+    Target("photons", "dense, all effects, pulses / CPU-s", 5e7, True, _pulses("dense_25_km_all_effects")),
+    Target("photons", "sparse at 25 km, pulses / CPU-s", 8e8, True, _pulses("sparse_25_km")),
+    Target("photons", "sparse at 50 km, pulses / CPU-s", 3e9, True, _pulses("sparse_50_km")),
+    Target("photons", "sparse at 100 km, pulses / CPU-s", 2e10, True, _pulses("sparse_100_km")),
+    Target(
+        "photons",
+        "statistical, link seconds / CPU-s (windows of 1 s)",
+        5e5,
+        True,
+        lambda found: float(found["statistical_windows_of_1_s"]["link_seconds_per_cpu_s"]),
+    ),
+    *(
+        Target("cascade", f"Cascade f at {qber:.0%}, 65,536-bit frames", limit, False, _cascade_f(qber))
+        for qber, limit in CASCADE_F.items()
+    ),
+    Target("cascade_wire", "Cascade, two processes, Mbit/s sifted", 80, True, _wire(0)),
+    Target("cascade_wire", "Cascade with 10 ms round trip, Mbit/s", 50, True, _wire(10)),
+    Target("cascade_wire", "Cascade with 100 ms round trip, Mbit/s", 20, True, _wire(100)),
+    Target("ldpc", "LDPC from 2 %, Mbit / CPU-s, slowest row", 4, True, _ldpc("mbit_per_cpu_s")),
+    Target("ldpc", "LDPC from 2 %, f, worst row", 1.08, False, _ldpc("f_mean")),
+    Target("amplification", "privacy amplification, 1e6 bits, Mbit / CPU-s", 45, True, _hash(10**6, "mbit_per_cpu_s")),
+    Target("amplification", "privacy amplification, 1e7 bits, Mbit / CPU-s", 15, True, _hash(10**7, "mbit_per_cpu_s")),
+    Target("link", "1 GHz link at 10 km, link seconds / wall s", 0.3, True, _link(10)),
+    Target("link", "1 GHz link at 50 km, link seconds / wall s", 1.5, True, _link(50)),
+    Target("first_use", "all kernels compiled, wall s", 60, False, lambda found: float(found["cold"]["wall_s"])),
+    Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
+)
+
+
+def judged(target: Target, folder: Path) -> tuple[str, str]:
+    """What was measured, and the verdict; honest where there is nothing to judge."""
+    path = folder / f"{target.bench}.json"
+    try:
+        value = target.value(json.loads(path.read_text())["results"])
+    except OSError:
+        return "-", "not measured"
+    except (KeyError, StopIteration, TypeError, ValueError) as error:
+        return "-", f"no such row ({type(error).__name__})"
+    is_met = value >= target.limit if target.is_least else value <= target.limit
+    return f"{value:.4g}", "met" if is_met else "MISSED"
+
+
+def summary(folder: Path) -> str:
+    """The table as text."""
+    lines = [f"{'what':<56} {'target':>10} {'measured':>10}  verdict"]
+    for target in TARGETS:
+        value, verdict = judged(target, folder)
+        sign = ">=" if target.is_least else "<="
+        lines.append(f"{target.what:<56} {sign} {target.limit:>7.4g} {value:>10}  {verdict}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(summary(Path(__file__).parent / "results"))
