@@ -71,7 +71,9 @@ def test_throughput_in_virtual_time_grows_with_the_key_blocks_in_flight(monkeypa
         assert len(pair.keys(pair.bob)) >= 24
         spent_ns[in_flight] = max(report.made_at_ns for report in pair.reports(pair.bob))
     assert watched.most == 16
-    assert spent_ns[1] > 3 * spent_ns[4] > 7 * spent_ns[16]  # ideal: 4 and 16; the last batch runs half empty
+    # Ideal would be 4 and 16; the last batch runs half empty, and the block with the most rounds decides.
+    assert spent_ns[1] > 2.5 * spent_ns[4]
+    assert spent_ns[4] > 1.6 * spent_ns[16]
 
 
 def test_the_round_trip_time_is_measured():

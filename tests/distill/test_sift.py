@@ -11,7 +11,17 @@ from tests.distill.pairing import a_plan, light_of
 from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.distill.messages import Sifted, decoded, encoded
 from qanat.distill.plan import SessionPlan
-from qanat.distill.sift import announcement, answer, checked_slots, gaps_from_slots, slots_from_gaps, take_answer
+from qanat.distill.sift import (
+    announcement,
+    answer,
+    checked_slots,
+    count_errors,
+    gaps_from_slots,
+    packed,
+    slots_from_gaps,
+    take_answer,
+    take_test_bits,
+)
 from qanat.distill.sifting import TransmitterSifting
 
 PLAN = a_plan()
@@ -141,3 +151,96 @@ def test_any_change_of_the_plan_changes_its_digest():
     others = [a_plan(epoch=2), a_plan(epsilon_sec=1e-7), a_plan(p_x=0.61), a_plan(is_simulated=False)]
     assert len({plan.digest() for plan in [PLAN, *others]}) == 5
     assert isinstance(PLAN, SessionPlan)
+
+
+THREE = a_plan(is_three_state=True)
+
+
+class ThreeStates:
+    """The same light with one test state: what carried a 1 in Z never left."""
+
+    is_simulated = True
+    p_zero = (0.5, 1.0)
+
+    def __init__(self):
+        self.light = light_of(THREE, 1, p_flip=0.0, p_dark=0.0)
+        self.intensities, self.p_intensities, self.p_x = THREE.intensities, THREE.p_intensities, THREE.p_x
+        self.health_of = self.light.health_of
+
+    def settings_at(self, number, index):
+        settings = self.light.settings_at(number, index)
+        return replace(settings, bit=settings.bit & (settings.basis == 0).astype(np.uint8))
+
+    def seen(self):
+        block = self.light.block(0)
+        sent = self.light.settings_at(0, block.index)
+        odd = (sent.basis == 1) & (sent.bit == 1)
+        return replace(block, **{name: getattr(block, name)[~odd] for name in ("index", "basis", "bit")})
+
+
+def test_three_states_tell_of_crossed_detections_alike_at_both_ends():
+    module = ThreeStates()
+    seen = module.seen()
+    said, ours = answer(announcement(seen), THREE, module)
+    theirs, z_bits = take_answer(seen, decoded(encoded(said)), is_three_state=True)
+    count_errors(theirs, z_bits)
+    take_test_bits(ours, packed(theirs.test_bits))
+    for name in ("n_x", "n_z", "m_z", "n_c", "zero_c"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    sent = module.settings_at(0, seen.index)
+    crossed = (sent.basis == 0) & (seen.basis == 1)
+    assert sum(ours.n_c) == crossed.sum() > 500
+    assert sum(ours.zero_c) == (seen.bit[crossed] == 0).sum()
+    assert ours.m_z == (0, 0, 0)
+
+
+def test_the_transmitter_never_tells_its_bit_in_crossed_slots():
+    """The proof imagines another measurement there: not a bit of what it says may depend on them."""
+    module = ThreeStates()
+    seen = module.seen()
+
+    class Flipped(ThreeStates):
+        def settings_at(self, number, index):
+            settings = super().settings_at(number, index)
+            crossed = settings.basis == 0
+            return replace(settings, bit=settings.bit ^ crossed.astype(np.uint8))
+
+    assert answer(announcement(seen), THREE, module)[0] == answer(announcement(seen), THREE, Flipped())[0]
+
+
+def test_four_state_plans_say_what_they_said():
+    light = light_of(PLAN, 1)
+    seen = light.block(0)
+    said, ours = answer(announcement(seen), PLAN, light)
+    kept = int(np.unpackbits(np.frombuffer(said.kept, dtype=np.uint8)).sum())
+    assert len(said.intensity_low) == (kept + 7) // 8
+    assert ours.test_bits.size == ours.z_bits.size
+    assert ours.n_c == (0, 0, 0)
+
+
+def test_a_test_state_that_three_state_light_does_not_have_is_refused():
+    module = ThreeStates()
+    seen = module.seen()
+    said, ours = answer(announcement(seen), THREE, module)
+    with pytest.raises(RemoteProtocolError, match="test state"):
+        take_answer(
+            seen, replace_said(said, z_bits=packed(np.ones(len(ours.z_bits), dtype=np.uint8))), is_three_state=True
+        )
+    with pytest.raises(RemoteProtocolError, match="intensity"):
+        take_answer(seen, said, is_three_state=False)
+    with pytest.raises(RemoteProtocolError, match="test bits"):
+        take_test_bits(ours, b"\0")
+
+
+def replace_said(said, **changes):
+    return Sifted(**{name: getattr(said, name) for name in Sifted.__struct_fields__} | changes)
+
+
+def test_plan_and_transmitter_must_mean_the_same_test_states():
+    """Three-state light under the four-state proof would hide half of the phase errors."""
+    for plan, module in ((PLAN, ThreeStates()), (THREE, light_of(THREE, 1))):
+        with pytest.raises(LocalProtocolError, match="other test states"):
+            TransmitterSifting(plan, module)
+    TransmitterSifting(THREE, ThreeStates())
+    with pytest.raises(ValueError, match="a pair has them all"):
+        a_plan(is_three_state=True, is_entangled=True, intensities=(0.1,), p_intensities=(1.0,))

@@ -16,8 +16,7 @@ from qanat.physics.attack import AfterGate, TimeShift
 from qanat.physics.clicks import Tally
 from qanat.physics.datasheet import load_receiver, load_transmitter, receiver_names
 from qanat.physics.gaps import gap_law
-from qanat.physics.health import receiver_health
-from qanat.physics.instruments import Instruments
+from qanat.physics.health import arrivals_from_moments
 from qanat.physics.light import light_of
 from qanat.physics.memory import DetectorMemory, memory_from_sheet
 from qanat.physics.optics import optics_from_sheets
@@ -33,11 +32,13 @@ SETTINGS = SettingsFunction(b"a key for tallies", law_from_sheet(SHEET))
 def tallies(receiver: str, attacks=(), memory: DetectorMemory | None = None) -> tuple[Tally, Tally]:
     """(sparse, statistical) of one link at 3 dB."""
     sheet = load_receiver(receiver)
-    optics = optics_from_sheets(SHEET, sheet, loss_db=3.0, clock_hz=1e9)
+    source = load_transmitter("time-bin-3state") if sheet.family == "time-bin" else SHEET
+    settings = SettingsFunction(b"a key for tallies", law_from_sheet(source))
+    optics = optics_from_sheets(source, sheet, loss_db=3.0, clock_hz=1e9)
     memory = memory_from_sheet(sheet, clock_hz=1e9) if memory is None else memory
-    sparse = SparseSampler(optics=optics, memory=memory, settings=SETTINGS, seed=receiver.encode())
+    sparse = SparseSampler(optics=optics, memory=memory, settings=settings, seed=receiver.encode())
     stream = Streams(seed=8).get(receiver)
-    fast = StatisticalSampler(optics=optics, memory=memory, settings=SETTINGS.law, stream=stream)
+    fast = StatisticalSampler(optics=optics, memory=memory, settings=settings.law, stream=stream)
     for sampler in (sparse, fast):
         sampler.set_attacks(attacks)
     return sparse.clicks(0, GATES).tally, fast.tally(fast.counts(GATES))
@@ -48,7 +49,7 @@ def tallies(receiver: str, attacks=(), memory: DetectorMemory | None = None) -> 
     [*((name, ()) for name in receiver_names()), ("ingaas-mismatch", (TimeShift(),)), ("ingaas-gated", (AfterGate(),))],
 )
 def test_arrival_times_are_those_that_clicks_show(receiver, attacks) -> None:
-    seen, told = (receiver_health(tally, Instruments(), 0.1).arrivals for tally in tallies(receiver, attacks))
+    seen, told = (tuple(map(arrivals_from_moments, tally.moments)) for tally in tallies(receiver, attacks))
     for real, drawn in zip(seen, told, strict=True):
         error = real.std_ps * np.sqrt(1 / real.count + 1 / drawn.count)
         assert drawn.count == pytest.approx(real.count, rel=0.03, abs=6 * np.sqrt(2 * real.count))
@@ -59,7 +60,11 @@ def test_arrival_times_are_those_that_clicks_show(receiver, attacks) -> None:
         assert drawn.out_of_gate_count == pytest.approx(real.out_of_gate_count, rel=0.1, abs=30)
 
 
-@pytest.mark.parametrize("receiver", receiver_names())
+# The law of the gaps leaves out clicks that tell no basis, as a seventh of a time-bin receiver's are: see gaps.py.
+TELLING = [name for name in receiver_names() if load_receiver(name).family != "time-bin"]
+
+
+@pytest.mark.parametrize("receiver", TELLING)
 def test_gaps_are_those_that_clicks_show(receiver) -> None:
     seen, told = (tally.gaps for tally in tallies(receiver))
     shares = seen / seen.sum(), told / told.sum()

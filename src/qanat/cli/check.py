@@ -48,13 +48,20 @@ def load_network(path: Path) -> Network:
         EnvironmentProblem: the file cannot be read.
     """
     from qanat.physics.datasheet import receiver_names, transmitter_names  # noqa: PLC0415 - `--help` stays light
+    from qanat.physics.families.pairs import misfit_by_name  # noqa: PLC0415
 
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise EnvironmentProblem(f"cannot read network file {path}: {reason}") from error
-    return network_from_toml(text, source=str(path), transmitters=transmitter_names(), receivers=receiver_names())
+    return network_from_toml(
+        text,
+        source=str(path),
+        transmitters=transmitter_names(),
+        receivers=receiver_names(),
+        misfit=misfit_by_name,
+    )
 
 
 def summary(network: Network) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class TransmitterModule(Protocol):
         intensities: Mean photon numbers, brightest first.
         p_intensities: Their probabilities, exactly as drawn; they sum to 1.
         p_x: Probability of preparing in X.
+        p_zero: Probability of bit 0 in X and in Z; a module without this attribute has two even states in both.
         is_simulated: No photons were involved; keys are labelled accordingly.
     """
 

@@ -16,9 +16,11 @@ a whole:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from qanat.core.errors import LocalProtocolError
 from qanat.core.timebase import text_from_ns
 from qanat.crypto.verification import TAG_BITS
 from qanat.distill.authenticate import RETURNED_BYTES
@@ -29,6 +31,7 @@ from qanat.keyrate.bbm92 import pair_secret_length
 from qanat.keyrate.discard import kept_secrecy
 from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
+from qanat.keyrate.three_state import ThreeStateCounts, three_state_length
 
 QBER_HOPELESS = 0.13  # no decoy-state proof with one-way privacy amplification reaches it; 25 % is intercept-resend
 LEAK_EXPECTED = 0.9  # times h(QBER): less is not to be hoped for, so a block that fails with this fails
@@ -69,7 +72,7 @@ def estimate(
         tag_bits: Of verification, all frames together.
         discarded_bits: In frames that verification threw away; see ``keyrate.discard`` for what they cost.
     """
-    proof = (_of_pairs if plan.is_entangled else _of_decoys)(block, plan, leak_bits, tag_bits)
+    proof = _law_of(plan)(block, plan, leak_bits, tag_bits)
     without_vacuum = math.floor(proof.signed_bits - proof.vacuum_bound - discard_loss(proof, discarded_bits))
     bits = min(proof.length_bits, without_vacuum, block.size_bits - discarded_bits) // 8 * 8
     result = Estimate(bits, proof)
@@ -82,6 +85,29 @@ def discard_loss(proof: SecretLength, discarded_bits: int) -> float:
         return 0.0
     singles, phi = proof.single_photon_bound, proof.phase_error_bound
     return kept_secrecy(singles, phi, 0) - kept_secrecy(singles, phi, discarded_bits)
+
+
+def _law_of(plan: SessionPlan) -> Callable[[GatheredBlock, SessionPlan, int, int], SecretLength]:
+    if plan.is_entangled:
+        return _of_pairs
+    return _of_three_states if plan.is_three_state else _of_decoys
+
+
+def _of_three_states(block: GatheredBlock, plan: SessionPlan, leak_bits: int, tag_bits: int) -> SecretLength:
+    """One test state: the other one's errors come from crossed detections, see ``keyrate.three_state``."""
+    counts = block.counts
+    if not isinstance(counts, ThreeStateCounts):
+        raise LocalProtocolError(f"link {plan.link}: counts of a three-state link without crossed detections")
+    return three_state_length(
+        counts,
+        intensities=(plan.intensities[0], plan.intensities[1], plan.intensities[2]),
+        p_intensities=(plan.p_intensities[0], plan.p_intensities[1], plan.p_intensities[2]),
+        p_x=plan.p_x,
+        leak_bits=leak_bits,
+        tag_bits=tag_bits,
+        epsilon_sec=plan.epsilon_sec,
+        epsilon_cor=plan.epsilon_cor,
+    )
 
 
 def _of_pairs(block: GatheredBlock, plan: SessionPlan, leak_bits: int, tag_bits: int) -> SecretLength:

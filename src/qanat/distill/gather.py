@@ -11,6 +11,7 @@ from qanat.core.report import LinkReport
 from qanat.distill.plan import SIFTED_BITS_MAX, SessionPlan
 from qanat.distill.sift import Bits, PulseBlock
 from qanat.keyrate.counts import DecoyCounts
+from qanat.keyrate.three_state import ThreeStateCounts
 
 # A key block also ends here, or a dark link would gather for ever: 17 min of 50 ms. An empty pulse block's messages
 # with the health of both modules are 900 bytes: 18 MB of transcript.
@@ -106,16 +107,17 @@ class Gathering:
             n_pulses=len(blocks) * self._plan.pulses_per_block,
             size_bits=len(x_bits),
             x_bits=x_bits,
-            counts=DecoyCounts(
-                n_x=_sums([block.n_x for block in blocks]),
-                n_z=_sums([block.n_z for block in blocks]),
-                m_z=_sums([block.m_z for block in blocks]),
-            ),
+            counts=self._counts(blocks),
             said=[said for block in blocks for said in block.said],
         )
         for block in blocks:
             block.x_bits[:] = 0
         return gathered
+
+    def _counts(self, blocks: list[PulseBlock]) -> DecoyCounts:
+        names = ("n_x", "n_z", "m_z", *(("n_c", "zero_c") if self._plan.is_three_state else ()))
+        sums = {name: _sums([getattr(block, name) for block in blocks]) for name in names}
+        return ThreeStateCounts(**sums) if self._plan.is_three_state else DecoyCounts(**sums)
 
 
 def link_report(block: PulseBlock, plan: SessionPlan, now_ns: int) -> LinkReport:

@@ -45,8 +45,8 @@ class Detections(Message, tag=1, frozen=True):
 class Sifted(Message, tag=2, frozen=True):
     """Transmitter: of these I prepared the same basis.
 
-    ``kept`` one bit per detection; ``intensity_low`` and ``intensity_high`` one bit per kept detection;
-    ``z_bits`` what was prepared in those of Z.
+    ``kept`` one bit per detection; ``intensity_low`` and ``intensity_high`` one bit per kept detection, and then, on
+    three-state links, per crossed one (measured in Z, prepared in X); ``z_bits`` what was prepared in those of Z.
     """
 
     number: int
@@ -58,7 +58,7 @@ class Sifted(Message, tag=2, frozen=True):
 
 
 class TestBits(Message, tag=3, frozen=True):
-    """Receiver: and this is what I measured in those of Z."""
+    """Receiver: and this is what I measured in those of Z, and then, on three-state links, in the crossed ones."""
 
     number: int
     z_bits: bytes

@@ -27,6 +27,7 @@ class SessionPlan:
         block_sifted_bits: X bits that a key block has on average, see ``sifted_count_wanted``.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
         is_entangled: Both ends measure photons of a pair; the proof is ``keyrate.bbm92``, never fit for laser pulses.
+        is_three_state: The test basis has bit 0 alone; crossed detections are told too, for ``keyrate.three_state``.
         is_simulated: No photons were involved; keys are labelled accordingly.
         in_flight_bytes_max: Memory that open key blocks may take at each end, see ``in_flight.py``.
         reconciliation: "auto", "cascade" or "ldpc", see ``methods.py``.
@@ -48,6 +49,7 @@ class SessionPlan:
     epsilon_sec: float
     epsilon_cor: float
     is_entangled: bool = False
+    is_three_state: bool = False
     is_simulated: bool
     in_flight_bytes_max: int = 2**29
     reconciliation: str = "auto"
@@ -58,6 +60,8 @@ class SessionPlan:
         wanted = 1 if self.is_entangled else INTENSITY_COUNT
         if len(self.intensities) != wanted or len(self.p_intensities) != wanted:
             raise ValueError(f"link {self.link}: the proof needs {wanted} intensities")
+        if self.is_three_state and self.is_entangled:
+            raise ValueError(f"link {self.link}: three states are a laser's; a pair has them all")
         if not 0 <= self.epoch < 2**32 or self.pulses_per_block < 1 or self.pulse_block_ns < 1:
             raise ValueError(f"link {self.link}: epoch, pulses per block and pulse block must be positive")
         if not 2 <= self.block_sifted_bits <= SIFTED_BITS_MAX // 2:

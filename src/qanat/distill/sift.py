@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.core.errors import RemoteProtocolError
+from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.core.health import ReceiverHealth, TransmitterHealth
 from qanat.core.ports import TransmitterModule
 from qanat.core.records import Basis, DetectionBlock
@@ -26,6 +26,10 @@ _LONG = 0xFFFF  # in a list of gaps: 65535 slots further, and no detection there
 SLOT_MAX = 2**62  # of the whole link's life: modules count slots in signed 64 bits
 
 
+def _none() -> Bits:
+    return np.empty(0, dtype=np.uint8)
+
+
 @dataclass(slots=True, kw_only=True)
 class PulseBlock:
     """One pulse block on its way through sifting, at one end.
@@ -35,6 +39,10 @@ class PulseBlock:
         x_bits: This end's key bits, one per element. Secret.
         z_bits: This end's test bits, announced.
         n_x, n_z, m_z: Per intensity: detections in X, in Z, errors in Z.
+        crossed_bits: The receiver's bits in slots prepared in X and measured in Z, announced; at the transmitter's end
+            zeros until they are. Three-state links only, like the next three.
+        crossed_intensity: Their intensities.
+        n_c, zero_c: Per intensity: crossed detections, and those with outcome 0.
         receiver, transmitter: What the modules tell about themselves.
     """
 
@@ -49,8 +57,23 @@ class PulseBlock:
     n_x: Counts
     n_z: Counts
     m_z: Counts = ()
+    crossed_bits: Bits = field(default_factory=_none)
+    crossed_intensity: Bits = field(default_factory=_none)
     receiver: ReceiverHealth | None = None
     transmitter: TransmitterHealth | None = None
+
+    @property
+    def test_bits(self) -> Bits:
+        """All bits that the receiver announces: of the test basis, then the crossed ones."""
+        return np.concatenate([self.z_bits, self.crossed_bits])
+
+    @property
+    def n_c(self) -> Counts:
+        return _per_intensity(self.crossed_intensity)
+
+    @property
+    def zero_c(self) -> Counts:
+        return _per_intensity(self.crossed_intensity[self.crossed_bits == 0])
 
 
 def packed(bits: Bits) -> bytes:
@@ -137,6 +160,11 @@ def answer(message: Detections, plan: SessionPlan, transmitter: TransmitterModul
     intensity, bit = settings.intensity[is_kept], settings.bit[is_kept]
     block = _pulse_block(message, len(slots), bases[is_kept], intensity, bit)
     block.receiver, block.transmitter = receiver_health, transmitter.health_of(message.number)
+    if plan.is_three_state:
+        is_crossed = crossed_slots(is_kept, bases, settings.is_known)
+        block.crossed_intensity = settings.intensity[is_crossed]
+        block.crossed_bits = np.zeros_like(block.crossed_intensity)
+        intensity = np.concatenate([intensity, block.crossed_intensity])
     said = Sifted(
         number=message.number,
         kept=packed(is_kept.astype(np.uint8)),
@@ -148,21 +176,50 @@ def answer(message: Detections, plan: SessionPlan, transmitter: TransmitterModul
     return said, block
 
 
-def take_answer(block: DetectionBlock, message: Sifted) -> tuple[PulseBlock, Bits]:
+def crossed_slots(is_kept: NDArray[np.bool_], bases: Bits, is_known: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Detections in Z of what was prepared in X. Their intensity and the receiver's bit are told; the transmitter's bit
+    never is, or the proof falls.
+
+    Raises:
+        LocalProtocolError: a module that knows only some slots; with two bases, what is not kept is crossed.
+    """
+    if is_known is not None:
+        raise LocalProtocolError("three states need a transmitter that knows every slot it is asked for")
+    return np.asarray(~is_kept & (bases == Basis.Z))
+
+
+def take_answer(block: DetectionBlock, message: Sifted, *, is_three_state: bool = False) -> tuple[PulseBlock, Bits]:
     """What the receiver keeps, and the transmitter's test bits.
 
     Raises:
-        RemoteProtocolError: sizes or intensities cannot be.
+        RemoteProtocolError: sizes or intensities cannot be, or a test state that three-state light does not have.
     """
     is_kept = unpacked(message.kept, len(block.index), "kept").astype(bool)
+    is_crossed = crossed_slots(is_kept, block.basis, None) if is_three_state else np.zeros_like(is_kept)
     basis, bit = block.basis[is_kept], block.bit[is_kept]
-    low = unpacked(message.intensity_low, len(basis), "intensity")
-    intensity = low | (unpacked(message.intensity_high, len(basis), "intensity") << 1)
+    told_count = len(basis) + int(is_crossed.sum())
+    low = unpacked(message.intensity_low, told_count, "intensity")
+    intensity = (low | (unpacked(message.intensity_high, told_count, "intensity") << 1)).astype(np.uint8)
     if np.any(intensity >= INTENSITY_COUNT):
         raise RemoteProtocolError(f"pulse block {block.number}: an intensity that does not exist")
-    kept = _pulse_block(block, len(block.index), basis, intensity.astype(np.uint8), bit)
+    kept = _pulse_block(block, len(block.index), basis, intensity[: len(basis)], bit)
+    kept.crossed_intensity, kept.crossed_bits = intensity[len(basis) :], block.bit[is_crossed]
     kept.receiver, kept.transmitter = block.health, checked_transmitter_health(message.health)
-    return kept, unpacked(message.z_bits, len(kept.z_bits), "test bits")
+    peer_z_bits = unpacked(message.z_bits, len(kept.z_bits), "test bits")
+    if is_three_state and np.any(peer_z_bits):
+        raise RemoteProtocolError(f"pulse block {block.number}: a test state that three-state light does not have")
+    return kept, peer_z_bits
+
+
+def take_test_bits(block: PulseBlock, data: bytes) -> None:
+    """The receiver's announced bits, at the transmitter's end.
+
+    Raises:
+        RemoteProtocolError: not as many as there are.
+    """
+    bits = unpacked(data, len(block.z_bits) + len(block.crossed_bits), "test bits")
+    block.crossed_bits = bits[len(block.z_bits) :]
+    count_errors(block, bits[: len(block.z_bits)])
 
 
 def count_errors(block: PulseBlock, peer_z_bits: Bits) -> None:

@@ -11,13 +11,24 @@ from qanat.core.ports import TransmitterModule
 from qanat.core.records import DetectionBlock
 from qanat.distill.messages import MESSAGE_BYTES_MAX, Detections, Sifted, TestBits, encoded
 from qanat.distill.plan import SessionPlan
-from qanat.distill.sift import PulseBlock, announcement, answer, count_errors, packed, take_answer, unpacked
+from qanat.distill.sift import (
+    PulseBlock,
+    announcement,
+    answer,
+    count_errors,
+    packed,
+    take_answer,
+    take_test_bits,
+)
 
 # Announced and not answered; the receiver waits then. 32 pulse blocks of 10 ms hide 300 ms of round trip.
 IN_FLIGHT_MAX = 32
 IN_FLIGHT_BYTES_MAX = 2 * MESSAGE_BYTES_MAX  # of announcements; two of the largest
 IN_FLIGHT_LIMIT = 64  # what an honest receiver never exceeds at the transmitter's end
 IN_FLIGHT_BYTES_LIMIT = 8 * MESSAGE_BYTES_MAX
+
+
+FOUR_STATES, THREE_STATES = (0.5, 0.5), (0.5, 1.0)  # probability of bit 0 in X and in Z
 
 
 class ReceiverSifting:
@@ -68,9 +79,9 @@ class ReceiverSifting:
             raise RemoteProtocolError(f"an answer to pulse block {message.number}, which is not the next")
         seen, announced = self._announced.pop(message.number)
         self._announced_bytes -= len(announced)
-        block, peer_z_bits = take_answer(seen, message)
+        block, peer_z_bits = take_answer(seen, message, is_three_state=self._plan.is_three_state)
         count_errors(block, peer_z_bits)
-        test_bits = encoded(TestBits(number=block.number, z_bits=packed(block.z_bits)))
+        test_bits = encoded(TestBits(number=block.number, z_bits=packed(block.test_bits)))
         block.said = [announced, raw, test_bits]
         return test_bits, block
 
@@ -88,6 +99,11 @@ class TransmitterSifting:
             plan.p_x,
         ):
             raise LocalProtocolError(f"link {plan.link}: the plan does not name what the transmitter prepares")
+        wanted = THREE_STATES if plan.is_three_state else FOUR_STATES
+        if tuple(getattr(transmitter, "p_zero", FOUR_STATES)) != wanted:
+            raise LocalProtocolError(
+                f"link {plan.link}: the plan is for other test states than the transmitter prepares"
+            )
         self._plan = plan
         self._transmitter = transmitter
         self._last_number = -1
@@ -121,7 +137,7 @@ class TransmitterSifting:
             raise RemoteProtocolError(f"test bits of pulse block {message.number}, which is not the next")
         block = self._answered.pop(message.number)
         self._answered_bytes -= len(block.said[0])
-        count_errors(block, unpacked(message.z_bits, len(block.z_bits), "test bits"))
+        take_test_bits(block, message.z_bits)
         block.said.append(raw)
         return block
 

@@ -39,7 +39,7 @@ class DecoyCounts:
 
     def __post_init__(self) -> None:
         for name in ("n_x", "n_z", "m_z"):
-            object.__setattr__(self, name, _checked(name, getattr(self, name)))
+            object.__setattr__(self, name, checked_counts(name, getattr(self, name)))
         for which, (errors, detections) in enumerate(zip(self.m_z, self.n_z, strict=True)):
             if errors > detections:
                 raise CountsError(f"intensity {which}: {errors} errors among {detections} detections in Z")
@@ -57,7 +57,8 @@ class DecoyCounts:
         return sum(self.m_z)
 
 
-def _checked(name: str, counts: tuple[int, ...]) -> tuple[int, ...]:
+def checked_counts(name: str, counts: tuple[int, ...]) -> tuple[int, ...]:
+    """Three whole numbers, none negative, as plain integers; raises ``CountsError``."""
     try:
         whole = tuple(index(count) for count in counts)  # numpy integers become plain ones; 3.0 is refused
     except TypeError:

@@ -93,7 +93,7 @@ def secret_length(
         >>> 0 < result.length_bits < seen.total_x
         True
     """
-    _check_budget(leak_bits, tag_bits, epsilon_sec, epsilon_cor)
+    check_budget(leak_bits, tag_bits, epsilon_sec, epsilon_cor)
     settings = DecoySettings(intensities=intensities, p_intensities=p_intensities)
     return length_from_values(
         (float(counts.n_x[0]), float(counts.n_x[1]), float(counts.n_x[2])),
@@ -128,30 +128,59 @@ def length_from_values(
     s_z1 = single_photon_bound(settings, n_z, share)
     v_z1 = single_photon_errors_bound(settings, m_z, share)
     phi_x = phase_error_bound(errors=v_z1, c=s_z1, d=s_x1, epsilon_sec=epsilon_sec)
+    return secret_length_from_bounds(
+        sifted_bits=math.fsum(n_x),
+        vacuum=s_x0,
+        single_photon=s_x1,
+        single_photon_z=s_z1,
+        phase_error=phi_x,
+        leak_bits=leak_bits,
+        tag_bits=tag_bits,
+        epsilon_sec=epsilon_sec,
+        epsilon_cor=epsilon_cor,
+        shares=SHARES,
+    )
+
+
+def secret_length_from_bounds(
+    *,
+    sifted_bits: float,
+    vacuum: float = 0.0,
+    single_photon: float,
+    single_photon_z: float,
+    phase_error: float,
+    leak_bits: float,
+    tag_bits: float,
+    epsilon_sec: float,
+    epsilon_cor: float,
+    shares: int,
+) -> SecretLength:
+    """Eq. (1) of Lim et al. 2014, whatever the bounds come from; epsilon_sec has ``shares`` equal shares."""
     terms = {
-        "vacuum": s_x0,
-        "single_photon": s_x1,
-        "phase_error": -s_x1 * binary_entropy(phi_x),
+        "vacuum": vacuum,
+        "single_photon": single_photon,
+        "phase_error": -single_photon * binary_entropy(phase_error),
         "reconciliation": -float(leak_bits),
         "verification": -max(float(tag_bits), math.log2(2 / epsilon_cor)),
-        "secrecy": -6 * math.log2(SHARES / epsilon_sec),
+        "secrecy": -6 * math.log2(shares / epsilon_sec),
     }
     signed_bits = math.fsum(terms.values())
-    if phi_x >= 0.5:  # also when s_X1 or s_Z1 is 0: the proof's conditions fail, vacuum alone gives no key
+    if phase_error >= 0.5:  # also when s_X1 or s_Z1 is 0: the proof's conditions fail, vacuum alone gives no key
         signed_bits = min(signed_bits, 0.0)
     return SecretLength(
-        length_bits=min(max(0, math.floor(signed_bits)), math.floor(math.fsum(n_x))),
+        length_bits=min(max(0, math.floor(signed_bits)), math.floor(sifted_bits)),
         signed_bits=signed_bits,
-        vacuum_bound=s_x0,
-        single_photon_bound=s_x1,
-        single_photon_z_bound=s_z1,
-        phase_error_bound=phi_x,
+        vacuum_bound=vacuum,
+        single_photon_bound=single_photon,
+        single_photon_z_bound=single_photon_z,
+        phase_error_bound=phase_error,
         terms=terms,
         epsilon={"secrecy": epsilon_sec, "correctness": epsilon_cor},
     )
 
 
-def _check_budget(leak_bits: int, tag_bits: int, epsilon_sec: float, epsilon_cor: float) -> None:
+def check_budget(leak_bits: int, tag_bits: int, epsilon_sec: float, epsilon_cor: float) -> None:
+    """Raises: CountsError: a leak below 0, an epsilon outside (0, 1), or a tag too short for epsilon_cor."""
     for name, value in (("epsilon_sec", epsilon_sec), ("epsilon_cor", epsilon_cor)):
         if not 0 < value < 1:
             raise CountsError(f"{name} is a probability between 0 and 1, not {value}")

@@ -4,8 +4,9 @@ After a click nothing comes for the hold-off, then marks with probability m per 
 P(gap > g) = (1 - m)**(g - D) exp(-sum over traps of p ((1 - h)**D - (1 - h)**g)). With a hold-off per detector, the
 detector that clicked does this and the others are met at any moment of theirs: alive, or dead with an even rest.
 
-Neglected: carriers of earlier clicks, tags that leave their gate or the window, clicks that tell no basis. Phases of
-pulsed attacks are weighed by their clicks, so gaps across their edges are missing.
+Neglected: carriers of earlier clicks, tags that leave their gate or the window, clicks that tell no basis (with side
+slots of a time-bin receiver gaps come out too short). Phases of pulsed attacks are weighed by their clicks, so gaps
+across their edges are missing.
 Source: renewal theory, e.g. Cox, Renewal Theory (1962), chapter 5, the equilibrium process.
 """
 

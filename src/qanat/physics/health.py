@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qanat.core.health import Arrivals, ReceiverHealth, TransmitterHealth
 from qanat.physics.attack import Attack
@@ -18,10 +19,21 @@ CHARGE_PER_CLICK_PC = 0.16
 
 def instruments_under(optics: Optics, attacks: Sequence[Attack] = (), base: Instruments | None = None) -> Instruments:
     """What the meters show while these attacks are on."""
-    readings = Instruments() if base is None else base
+    readings = _of_detectors(Instruments() if base is None else base, optics.layout.detector_count)
     for attack in attacks:
         readings = attack.on_instruments(readings, optics)
     return readings
+
+
+def _of_detectors(readings: Instruments, count: int) -> Instruments:
+    """The same at rest, for as many detectors as the receiver has."""
+    if len(readings.dark_bias_current_na) == count:
+        return readings
+    return replace(
+        readings,
+        dark_bias_current_na=readings.dark_bias_current_na[:1] * count,
+        extra_bias_current_na=readings.extra_bias_current_na[:1] * count,
+    )
 
 
 def receiver_health(tally: Tally, instruments: Instruments, duration_s: float) -> ReceiverHealth:

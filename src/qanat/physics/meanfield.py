@@ -94,6 +94,12 @@ def grouped_cells(clicks: ClickLaw) -> Table:
     return groups
 
 
+def crossed_cells(clicks: ClickLaw) -> Table:
+    """Mean share of the clicks prepared in X and measured in Z, per (intensity, outcome); shape (K, 2)."""
+    prepared_x = clicks.p_cell.sum(axis=2).reshape(-1, 2, 2, clicks.p_cell.shape[1])[:, 0]
+    return np.asarray(prepared_x[:, :, 2:4].sum(axis=1))
+
+
 def _is_slow(light: Light, traps: Traps) -> bool:
     edges = np.minimum(light.pulses.length, light.pulses.period - light.pulses.length)
     return bool((edges > traps.dead_gates.max()).all())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.physics.families.sheets import TIME_BIN, three_detectors
 from qanat.physics.sheets import ReceiverSheet
 
 
@@ -50,7 +51,8 @@ def memory_from_sheet(receiver: ReceiverSheet, *, clock_hz: float) -> DetectorMe
         1000
     """
     gate_ns = 1e9 / clock_hz
-    dead_gates = tuple(round(dead_time_ns / gate_ns) for dead_time_ns in receiver.dead_time_ns)
+    dead_times_ns = three_detectors(receiver.dead_time_ns) if receiver.family == TIME_BIN else receiver.dead_time_ns
+    dead_gates = tuple(round(dead_time_ns / gate_ns) for dead_time_ns in dead_times_ns)
     return DetectorMemory(
         dead_gates=dead_gates[0] if receiver.is_hold_off_common else dead_gates,
         is_simultaneous=receiver.is_hold_off_common,

@@ -14,6 +14,7 @@ import numpy as np
 
 from qanat.physics.attack import Attack
 from qanat.physics.branch import Branch, Table, in_one_alphabet, merged
+from qanat.physics.families.sheets import TIME_BIN, checked_fit
 from qanat.physics.law import STATE_COUNT, GateLaw, law_from_branches
 from qanat.physics.layout import POLARISATION, Layout
 from qanat.physics.photons import PhotonLaw, photon_numbers
@@ -73,7 +74,17 @@ class Optics:
 def optics_from_sheets(
     transmitter: TransmitterSheet, receiver: ReceiverSheet, *, loss_db: float, clock_hz: float
 ) -> Optics:
-    """The optics of a link from its datasheets and its fibre's loss."""
+    """The optics of a link from its datasheets and its fibre's loss.
+
+    Raises:
+        DatasheetError: the two modules do not fit each other, see ``families.sheets.misfit``.
+    """
+    checked_fit(transmitter, receiver, clock_hz=clock_hz)
+    timing = timing_from_sheets(transmitter, receiver)
+    if receiver.family == TIME_BIN:
+        from qanat.physics.families.time_bin import time_bin_optics  # noqa: PLC0415 - families build on this file
+
+        return time_bin_optics(transmitter, receiver, loss_db=loss_db, clock_hz=clock_hz, timing=timing)
     receiver_transmittance = 10 ** (-receiver.loss_db / 10)
     a, b, c, d = (receiver_transmittance * value for value in receiver.efficiency)
     return Optics(
@@ -84,7 +95,7 @@ def optics_from_sheets(
         misalignment=receiver.misalignment,
         p_x=receiver.p_x,
         clock_hz=clock_hz,
-        timing=timing_from_sheets(transmitter, receiver),
+        timing=timing,
     )
 
 

@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.physics.branch import Table
-from qanat.physics.errors import SamplerError
+from qanat.physics.errors import DatasheetError, SamplerError
+from qanat.physics.families import sheets as families
 from qanat.physics.law import patterns_from_hits
 from qanat.physics.layout import CHANNEL_COUNT_MAX, POLARISATION, Channel, Layout
 from qanat.physics.optics import STATE_ANGLES_RAD
@@ -93,7 +94,15 @@ class PairEnd:
 
 
 def end_from_sheet(receiver: ReceiverSheet, *, loss_db: float, clock_hz: float) -> PairEnd:
-    """A BBM92 end: the polarisation receiver of the datasheet behind a fibre."""
+    """A BBM92 end: the polarisation receiver of the datasheet behind a fibre.
+
+    Raises:
+        DatasheetError: a receiver of another family.
+    """
+    if receiver.family != families.POLARISATION:
+        raise DatasheetError(
+            f"receiver {receiver.name!r} tells {receiver.family} light; pairs here are of polarisation"
+        )
     optics = 10 ** (-receiver.loss_db / 10)
     return PairEnd(
         layout=POLARISATION,

@@ -140,7 +140,9 @@ def setting_of(gate: int, choice: Choice) -> int:
     words = philox((gate & MASK32, gate >> 32, Purpose.TRANSMITTER, choice.run), (choice.k0, choice.k1))
     intensity = int(np.searchsorted(choice.thresholds, np.uint64(words[0]), side="right"))
     basis = 0 if words[2] < choice.threshold_x else 1
-    return (intensity * 2 + basis) * 2 + (words[3] & 1)
+    turned = words[3] >> 1 | (words[3] & 1) << 31
+    bit = 0 if turned < (choice.zero_x, choice.zero_z)[basis] else 1
+    return (intensity * 2 + basis) * 2 + bit
 
 
 def phase_of(gate: int, pulses: Pulses) -> int:

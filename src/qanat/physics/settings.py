@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qanat.physics.datasheet import TransmitterSheet
 
 WORD = 1 << 32  # every threshold is an integer share of 2**32
+FAIR = (WORD // 2, WORD // 2)
 
 
 class Purpose(IntEnum):
@@ -44,11 +45,14 @@ class SettingsLaw:
         thresholds: Rising, one per intensity, the last is 2**32: intensity k is chosen when the word lies
             in [thresholds[k-1], thresholds[k]).
         threshold_x: X is chosen when its word lies below.
+        thresholds_zero: Per basis, X then Z: bit 0 is chosen when its word lies below. 2**32 in Z leaves one test
+            state: the three-state protocol.
     """
 
     intensities: tuple[float, ...]
     thresholds: tuple[int, ...]
     threshold_x: int
+    thresholds_zero: tuple[int, int] = FAIR
 
     def __post_init__(self) -> None:
         steps = (0, *self.thresholds)
@@ -58,6 +62,8 @@ class SettingsLaw:
             raise ValueError("every intensity needs a positive probability")
         if not 0 <= self.threshold_x <= WORD:
             raise ValueError(f"threshold_x {self.threshold_x} is outside 0..2**32")
+        if len(self.thresholds_zero) != 2 or not all(0 <= t <= WORD for t in self.thresholds_zero):
+            raise ValueError(f"thresholds_zero {self.thresholds_zero} are not two numbers in 0..2**32")
 
     @property
     def p_intensities(self) -> tuple[float, ...]:
@@ -70,14 +76,24 @@ class SettingsLaw:
         return self.threshold_x / WORD
 
     @property
+    def p_zero(self) -> tuple[float, float]:
+        """Probability of bit 0 in X and in Z."""
+        return (self.thresholds_zero[0] / WORD, self.thresholds_zero[1] / WORD)
+
+    @property
     def p_settings(self) -> NDArray[np.float64]:
         """Law of s = (intensity * 2 + basis) * 2 + bit, shape (n_settings,)."""
-        basis_bit = np.array([self.p_x, self.p_x, 1 - self.p_x, 1 - self.p_x]) / 2
+        bases = zip((self.p_x, 1 - self.p_x), self.p_zero, strict=True)
+        basis_bit = np.array([p * share for p, zero in bases for share in (zero, 1 - zero)])
         return np.outer(np.asarray(self.p_intensities), basis_bit).ravel()
 
 
 def law_from_probabilities(
-    *, intensities: tuple[float, ...], p_intensities: tuple[float, ...], p_x: float
+    *,
+    intensities: tuple[float, ...],
+    p_intensities: tuple[float, ...],
+    p_x: float,
+    p_zero: tuple[float, float] = (0.5, 0.5),
 ) -> SettingsLaw:
     """The nearest law with integer thresholds.
 
@@ -87,18 +103,24 @@ def law_from_probabilities(
     """
     sums = np.cumsum(p_intensities)
     thresholds = (*(round(float(total) * WORD) for total in sums[:-1]), WORD)
-    return SettingsLaw(intensities=intensities, thresholds=thresholds, threshold_x=round(p_x * WORD))
+    zero = (round(p_zero[0] * WORD), round(p_zero[1] * WORD))
+    return SettingsLaw(
+        intensities=intensities, thresholds=thresholds, threshold_x=round(p_x * WORD), thresholds_zero=zero
+    )
 
 
 def law_from_sheet(sheet: TransmitterSheet) -> SettingsLaw:
     """The law that this transmitter draws by."""
-    return law_from_probabilities(intensities=sheet.intensities, p_intensities=sheet.p_intensities, p_x=sheet.p_x)
+    return law_from_probabilities(
+        intensities=sheet.intensities, p_intensities=sheet.p_intensities, p_x=sheet.p_x, p_zero=sheet.p_zero
+    )
 
 
 class SettingsFunction:
     """F_K of one transmitter.
 
-    Words of the 128-bit output: 0 intensity, 1 spare, 2 basis, 3 bit (its lowest bit).
+    Words of the 128-bit output: 0 intensity, 1 spare, 2 basis, 3 bit: turned by one, so that its lowest bit is the
+    most significant and a fair choice is that bit alone.
 
     Args:
         key: The simulation key, at least 8 bytes; hashed to Philox's 64 bits.
@@ -125,7 +147,12 @@ class SettingsFunction:
 
         slots = _slots(index)
         packed = kernels.settings_at(
-            slots, *self.key_words, self.run, np.array(self.law.thresholds, dtype=np.uint64), self.law.threshold_x
+            slots,
+            *self.key_words,
+            self.run,
+            np.array(self.law.thresholds, dtype=np.uint64),
+            self.law.threshold_x,
+            *self.law.thresholds_zero,
         )
         return _columns(packed)
 
@@ -136,7 +163,9 @@ class SettingsFunction:
         words = plain.philox_columns(_slots(index), self.key_words, Purpose.TRANSMITTER, self.run)
         intensity = np.searchsorted(np.array(self.law.thresholds, dtype=np.uint64), words[0], side="right")
         basis = words[2] >= np.uint64(self.law.threshold_x)
-        return _columns(((intensity * 2 + basis) * 2 + (words[3] & np.uint64(1))).astype(np.uint8))
+        turned = words[3] >> np.uint64(1) | (words[3] & np.uint64(1)) << np.uint64(31)
+        bit = turned >= np.array(self.law.thresholds_zero, dtype=np.uint64)[basis.astype(np.intp)]
+        return _columns(((intensity * 2 + basis) * 2 + bit).astype(np.uint8))
 
 
 def _slots(index: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,11 +9,23 @@ from types import MappingProxyType
 from typing import Any
 
 from qanat.physics.errors import DatasheetError, near_miss
+from qanat.physics.families.sheets import POLARISATION, check_family, p_zero_of
 from qanat.physics.sheet_fields import RECEIVER_FIELDS, TRANSMITTER_FIELDS, Field
 from qanat.physics.sheets import DETECTORS, Fact, PerDetector, ReceiverSheet, TransmitterSheet
 
 _FOUR = ("jitter_ps", "tail_ps", "p_tail", "gate_centre_ps", "gate_width_ps", "out_of_gate")
-_ONE = ("window_ps", "temperature_c", "room_coupling", "dark_doubling_k", "efficiency_per_k", "pulse_ps", "power_per_k")
+_ONE = (
+    "bin_ps",
+    "insertion_loss_db",
+    "visibility",
+    "window_ps",
+    "temperature_c",
+    "room_coupling",
+    "dark_doubling_k",
+    "efficiency_per_k",
+    "pulse_ps",
+    "power_per_k",
+)
 
 
 def transmitter_from_text(text: str, *, where: str) -> TransmitterSheet:
@@ -30,6 +42,8 @@ def transmitter_from_text(text: str, *, where: str) -> TransmitterSheet:
         p_intensities=_many(facts["p_intensities"]),
         p_x=_one(where, "p_x", facts["p_x"]),
         clock_hz_max=_one(where, "clock_hz_max", facts["clock_hz_max"]),
+        family=document.get("family", POLARISATION),
+        p_zero=p_zero_of(where, facts.get("p_zero")),
         facts=facts,
         **_given(where, facts),
     )
@@ -37,6 +51,7 @@ def transmitter_from_text(text: str, *, where: str) -> TransmitterSheet:
     _check(where, list(sheet.intensities) == sorted(set(sheet.intensities), reverse=True), "intensities must fall")
     _check(where, min(sheet.p_intensities) > 0, "every intensity needs a positive probability")
     _check(where, math.isclose(sum(sheet.p_intensities), 1, abs_tol=1e-9), "p_intensities do not sum to 1")
+    check_family(where, sheet)
     return sheet
 
 
@@ -59,6 +74,7 @@ def receiver_from_text(text: str, *, where: str) -> ReceiverSheet:
         dark_rate_hz=_four(where, "dark_rate_hz", facts.get("dark_rate_hz", nothing)),
         misalignment=_one(where, "misalignment", facts["misalignment"]),
         p_x=_one(where, "p_x", facts["p_x"]),
+        family=document.get("family", POLARISATION),
         dead_time_ns=_four(where, dead_times[0], facts[dead_times[0]]),
         is_hold_off_common=is_common,
         p_trap=_many(facts.get("p_trap", none)),
@@ -72,6 +88,7 @@ def receiver_from_text(text: str, *, where: str) -> ReceiverSheet:
     is_gated = "gate_width_ps" in facts
     for key in ("gate_centre_ps", "out_of_gate"):
         _check(where, is_gated or key not in facts, f"{key} says nothing without gate_width_ps")
+    check_family(where, sheet)
     return sheet
 
 
@@ -91,7 +108,7 @@ def _document(
     _check(where, document.get("kind") == kind, f"kind is {document.get('kind')!r}, not {kind!r}")
     tables = {key: value for key, value in document.items() if isinstance(value, dict)}
     for key in document:
-        known = key in fields if key in tables else key in ("kind", "name", "description")
+        known = key in fields if key in tables else key in ("kind", "name", "description", "family")
         _check(where, known, near_miss("field", key, fields))
     for key, field in fields.items():
         _check(where, key in tables or not field.is_needed, f"field {key} is missing")

@@ -10,6 +10,7 @@ DETECTORS = ("X0", "X1", "Z0", "Z1")  # detector index = 2 * basis + bit
 PerDetector = tuple[float, float, float, float]
 NONE: PerDetector = (0.0, 0.0, 0.0, 0.0)
 UNGATED: PerDetector = (math.inf, math.inf, math.inf, math.inf)
+FAIR = (0.5, 0.5)
 ROOM_C = 25.0  # of a cabinet when nothing else is said
 
 
@@ -30,6 +31,9 @@ class TransmitterSheet:
         intensities: Mean photon numbers at the exit, brightest first.
         p_intensities: How often each is chosen; the exact law is ``settings.SettingsLaw``.
         p_x: Probability of preparing in X, the key basis.
+        p_zero: Probability of bit 0 in X and in Z. (0.5, 1) is a three-state source: its test has one state.
+        family: What carries the bit, see ``families/``.
+        bin_ps: Time-bin sources: from the early bin to the late one.
         pulse_ps: Standard deviation of a photon's arrival within its pulse.
         temperature_c: Of the laser, in a cabinet at ``ROOM_C``.
         room_coupling: Kelvins by which the laser follows its cabinet, per kelvin: what its thermostat leaves.
@@ -43,11 +47,19 @@ class TransmitterSheet:
     p_intensities: tuple[float, ...]
     p_x: float
     clock_hz_max: float
+    p_zero: tuple[float, float] = FAIR
+    family: str = "polarisation"
+    bin_ps: float = 0.0
     pulse_ps: float = 0.0
     temperature_c: float = ROOM_C
     room_coupling: float = 0.0
     power_per_k: float = 0.0
     facts: Mapping[str, Fact]
+
+    @property
+    def is_three_state(self) -> bool:
+        """The test basis has bit 0 alone."""
+        return self.p_zero[1] == 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +72,9 @@ class ReceiverSheet:
         p_dark_per_gate, dark_rate_hz: The two add up; see ``p_dark``.
         misalignment: Probability that a photon in the right basis goes to the wrong detector.
         p_x: Share of the light that the beam splitter sends to the X arm.
+        family: What it tells bits by, see ``families/``.
+        bin_ps, insertion_loss_db, visibility: Time-bin receivers: the interferometer's arms differ by this, it loses
+            that much before its detectors, and this is the contrast of its fringes. X0 and X1 are one detector.
         dead_time_ns: Hold-off: of all detectors after any click, or of each after its own; see ``is_hold_off_common``.
         is_hold_off_common: Whether a click holds off all detectors. If not, an attacker may tilt bits through dead
             detectors, which no proof here covers.
@@ -86,6 +101,10 @@ class ReceiverSheet:
     dark_rate_hz: PerDetector
     misalignment: float
     p_x: float
+    family: str = "polarisation"
+    bin_ps: float = 0.0
+    insertion_loss_db: float = 0.0
+    visibility: float = 1.0
     dead_time_ns: PerDetector
     is_hold_off_common: bool = True
     p_trap: tuple[float, ...]

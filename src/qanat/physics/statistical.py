@@ -19,7 +19,7 @@ from qanat.physics.attack import Attack
 from qanat.physics.clicks import Tally
 from qanat.physics.gaps import drawn_gaps, gap_law
 from qanat.physics.light import light_of
-from qanat.physics.meanfield import ClickLaw, click_law, grouped_cells
+from qanat.physics.meanfield import ClickLaw, click_law, crossed_cells, grouped_cells
 from qanat.physics.memory import DetectorMemory
 from qanat.physics.optics import Optics
 from qanat.physics.settings import SettingsLaw
@@ -38,6 +38,8 @@ class CellCounts:
         error_counts_z, error_counts_x: Errors among them, per intensity.
         detector_counts: Clicks of each detector, before the window and squashing.
         lost_counts: Of those, outside the window.
+        crossed_counts: Of three-state light, per intensity: detections in Z of what was prepared in X with outcome 0,
+            with outcome 1; empty for four states, whose proof needs none.
     """
 
     detection_count: int
@@ -47,6 +49,7 @@ class CellCounts:
     error_counts_x: tuple[int, ...]
     detector_counts: tuple[int, ...]
     lost_counts: tuple[int, ...]
+    crossed_counts: Counts = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +58,14 @@ class WindowTable:
 
     Attributes:
         cells: Per (intensity, basis, is_error), matching bases, shape (n, K, 2, 2).
+        crossed: Per (intensity, outcome), see ``CellCounts``, shape (n, K, 2); K = 0 for four states.
         detectors, lost: As in ``CellCounts``, shape (n, D).
     """
 
     detection_count: Integers
     double_click_count: Integers
     cells: Integers
+    crossed: Integers
     detectors: Integers
     lost: Integers
 
@@ -99,7 +104,7 @@ class StatisticalSampler:
         self._light = light_of(self.optics, self.memory, self._attacks)
         self.law: ClickLaw = click_law(self._light, self.settings)
         self._gap_law: NDArray[np.float64] | None = None
-        self._p_rest = _dealing(self.law)
+        self._p_rest = _dealing(self.law, is_three_state=self.settings.p_zero != (0.5, 0.5))
 
     def counts(self, n_gates: int) -> CellCounts:
         """Counts of a window of this many slots."""
@@ -126,10 +131,15 @@ class StatisticalSampler:
         kernels.dealt(totals, self._p_rest, self._state, drawn)
         doubles = np.empty(n_windows, dtype=np.int64)
         kernels.thinned(totals, float(self.law.p_cell[:, :, 1].sum()), self._state, doubles)
-        matched = drawn.reshape(n_windows, -1, 2, 2)
+        matched_count = 4 * len(self.settings.intensities)
         detectors, lost = self._detectors(totals, n_gates)
         return WindowTable(
-            detection_count=totals, double_click_count=doubles, cells=matched, detectors=detectors, lost=lost
+            detection_count=totals,
+            double_click_count=doubles,
+            cells=drawn[:, :matched_count].reshape(n_windows, -1, 2, 2),
+            crossed=drawn[:, matched_count:].reshape(n_windows, -1, 2),
+            detectors=detectors,
+            lost=lost,
         )
 
     def _detectors(self, totals: Integers, n_gates: int) -> tuple[Integers, Integers]:
@@ -160,6 +170,7 @@ def row_of(table: WindowTable, index: int) -> CellCounts:
         error_counts_x=tuple(x[1] for x, _ in cells),
         detector_counts=tuple(table.detectors[index].tolist()),
         lost_counts=tuple(table.lost[index].tolist()),
+        crossed_counts=tuple((zero, one) for zero, one in table.crossed[index].tolist()),
     )
 
 
@@ -175,9 +186,11 @@ def total_clicks(stream: np.random.Generator, mean: float, fano: float, count: i
     return stream.poisson(mean, count)
 
 
-def _dealing(law: ClickLaw) -> NDArray[np.float64]:
-    """Each cell's share of what it and the cells after it get: (intensity, basis, is_error) of matching bases; the
-    rest of the clicks is mismatched."""
+def _dealing(law: ClickLaw, *, is_three_state: bool) -> NDArray[np.float64]:
+    """Each cell's share of what it and the cells after it get: (intensity, basis, is_error) of matching bases, for
+    three states then (intensity, outcome) of crossed ones; the rest of the clicks is mismatched."""
     shares = grouped_cells(law).ravel()
+    if is_three_state:
+        shares = np.concatenate([shares, crossed_cells(law).ravel()])
     rest = 1.0 - np.concatenate([[0.0], np.cumsum(shares)[:-1]])
     return np.asarray(np.clip(np.divide(shares, rest, out=np.zeros_like(shares), where=rest > 0), 0.0, 1.0))

@@ -24,6 +24,8 @@ class Choice(NamedTuple):
     run: int
     thresholds: NDArray[np.uint64]
     threshold_x: int
+    zero_x: int
+    zero_z: int
 
 
 class Wiring(NamedTuple):
@@ -66,7 +68,8 @@ class Pulses(NamedTuple):
 def choice_from_settings(settings: SettingsFunction) -> Choice:
     """The numbers of F_K."""
     thresholds = np.array(settings.law.thresholds, dtype=np.uint64)
-    return Choice(*settings.key_words, settings.run, thresholds, settings.law.threshold_x)
+    law = settings.law
+    return Choice(*settings.key_words, settings.run, thresholds, law.threshold_x, *law.thresholds_zero)
 
 
 def wiring_from_layout(layout: Layout) -> Wiring:

@@ -25,6 +25,7 @@ class WindowCounts:
 
     Attributes:
         error_counts_x: Errors in X per intensity; on a real link only reconciliation would know them.
+        crossed_counts: See ``physics.statistical.CellCounts``.
         receiver, transmitter: What the modules would tell about themselves.
     """
 
@@ -38,6 +39,7 @@ class WindowCounts:
     sifted_counts: Counts
     error_counts_z: tuple[int, ...]
     error_counts_x: tuple[int, ...]
+    crossed_counts: Counts = ()
     receiver: ReceiverHealth
     transmitter: TransmitterHealth
 
@@ -87,6 +89,7 @@ class StatisticalGlass:
             sifted_counts=counts.sifted_counts,
             error_counts_z=counts.error_counts_z,
             error_counts_x=counts.error_counts_x,
+            crossed_counts=counts.crossed_counts,
             receiver=receiver_health(self._sampler.tally(counts), instruments, length_ns / 1e9),
             transmitter=transmitter_health(instruments),
         )

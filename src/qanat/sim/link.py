@@ -1,8 +1,8 @@
 """A QKD link at the statistical tier: counts become reports, and equal key blocks for both ends.
 
 What is real: the law of the counts (``physics.statistical``), the security proof and its finite-key terms
-(``keyrate.lim2014``), what a block pays for authentication. What is not: no bit is sifted or reconciled. The leak is a
-model, and the key's bits come from ``SimulatedEntropy``.
+(``keyrate.lim2014``, ``keyrate.three_state``), what a block pays for authentication. What is not: no bit is sifted or
+reconciled. The leak is a model, and the key's bits come from ``SimulatedEntropy``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from qanat.core.ids import block_id
@@ -27,6 +28,7 @@ from qanat.distill.verify import tag_size_bytes
 from qanat.keyrate.counts import DecoyCounts
 from qanat.keyrate.lim2014 import SecretLength, secret_length
 from qanat.keyrate.sampling import binary_entropy
+from qanat.keyrate.three_state import ThreeStateCounts, three_state_length
 from qanat.physics.attack import Attack
 from qanat.physics.datasheet import load_transmitter
 from qanat.sim.counted import StatisticalGlass, WindowCounts
@@ -50,6 +52,7 @@ class _Gathered:
     n_x: list[int] = field(default_factory=lambda: [0, 0, 0])
     n_z: list[int] = field(default_factory=lambda: [0, 0, 0])
     m_z: list[int] = field(default_factory=lambda: [0, 0, 0])
+    crossed: list[list[int]] = field(default_factory=lambda: [[0, 0, 0], [0, 0, 0]])  # outcome 0, outcome 1
     errors_x: int = 0
     n_pulses: int = 0
 
@@ -58,12 +61,23 @@ class _Gathered:
             self.n_x[index] += x
             self.n_z[index] += z
             self.m_z[index] += window.error_counts_z[index]
+        for index, outcomes in enumerate(window.crossed_counts):
+            for outcome, count in enumerate(outcomes):
+                self.crossed[outcome][index] += count
         self.errors_x += sum(window.error_counts_x)
         self.n_pulses += window.n_pulses
 
     @property
     def counts(self) -> DecoyCounts:
         return DecoyCounts(n_x=_three(self.n_x), n_z=_three(self.n_z), m_z=_three(self.m_z))
+
+    @property
+    def three_state_counts(self) -> ThreeStateCounts:
+        zeros, ones = self.crossed
+        n_c = _three([zero + one for zero, one in zip(zeros, ones, strict=True)])
+        return ThreeStateCounts(
+            n_x=_three(self.n_x), n_z=_three(self.n_z), m_z=_three(self.m_z), n_c=n_c, zero_c=_three(zeros)
+        )
 
 
 class StatisticalLink:
@@ -103,7 +117,7 @@ class StatisticalLink:
         return (report, *self._distil(gathered, window, now_ns))
 
     def _distil(self, gathered: _Gathered, last: WindowCounts, now_ns: int) -> tuple[BlockReport, KeyBlock | None]:
-        counts = gathered.counts
+        counts = gathered.three_state_counts if self._sheet.is_three_state else gathered.counts
         qber_x = gathered.errors_x / counts.total_x
         leak_bits = math.ceil(LEAK_FACTOR * counts.total_x * binary_entropy(min(0.5, qber_x)))
         proof = self._proof(counts, leak_bits)
@@ -142,8 +156,10 @@ class StatisticalLink:
         return 8 * frames * tag_size_bytes([size_bits] * frames, self.link.epsilon_cor)
 
     def _proof(self, counts: DecoyCounts, leak_bits: int) -> SecretLength:
-        return secret_length(
-            counts,
+        proof = partial(secret_length, counts)
+        if isinstance(counts, ThreeStateCounts):
+            proof = partial(three_state_length, counts, p_x=self._sheet.p_x)
+        return proof(
             intensities=_three(self._sheet.intensities),
             p_intensities=_three(self._sheet.p_intensities),
             leak_bits=leak_bits,

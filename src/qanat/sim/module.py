@@ -146,6 +146,7 @@ class SimulatedTransmitter:
         self.intensities = law.intensities
         self.p_intensities = law.p_intensities
         self.p_x = law.p_x
+        self.p_zero = law.p_zero
 
     def settings_at(self, block_number: int, index: NDArray[np.int64]) -> SettingsColumns:
         """What was prepared in these slots of that pulse block.

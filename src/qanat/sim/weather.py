@@ -15,6 +15,7 @@ from qanat.core.topology import Fibre, Link
 from qanat.physics.attack import Attack
 from qanat.physics.datasheet import load_receiver, load_transmitter
 from qanat.physics.drift import Conditions, LinkDrift, drifted, error_signal, meters
+from qanat.physics.families.sheets import checked_fit
 from qanat.physics.health import instruments_under
 from qanat.physics.instruments import Instruments, instruments_from_sheets
 from qanat.physics.memory import memory_from_sheet
@@ -50,6 +51,7 @@ class Weather:
         if link.fibre != fibre.id:
             raise MisuseError(f"link {link.id} runs over fibre {link.fibre}, not {fibre.id}")
         transmitter, receiver = load_transmitter(link.transmitter), load_receiver(link.receiver)
+        checked_fit(transmitter, receiver, clock_hz=link.clock_hz, has_weather=link.environment is not None)
         self.optics = optics_from_sheets(transmitter, receiver, loss_db=fibre.loss_db, clock_hz=link.clock_hz)
         self.memory = memory_from_sheet(receiver, clock_hz=link.clock_hz)
         self.conditions: Conditions | None = None

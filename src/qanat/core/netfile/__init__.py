@@ -15,7 +15,7 @@ from qanat.core.errors import NetworkFileError
 from qanat.core.netfile.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from qanat.core.topology import Network
 
@@ -28,20 +28,24 @@ def network_from_toml(
     source: str = "network file",
     transmitters: Collection[str] | None = None,
     receivers: Collection[str] | None = None,
+    misfit: Callable[[str, str, float, bool], str | None] | None = None,
 ) -> Network:
     """The network that a TOML text describes.
 
     Args:
         source: What to call the text in messages, usually the file's path.
         transmitters, receivers: Names of the datasheets that exist; None: any name goes.
+        misfit: Why a transmitter and a receiver, by name, cannot work together at a clock rate, with an
+            environment or without, or None.
 
     Raises:
         NetworkFileError: with every error in ``detail``, and as ``Problem`` in ``fields["problems"]``
             (``problems_of`` gives them typed).
     """
+    from qanat.core.netfile.meaning import Known  # noqa: PLC0415 - as below
     from qanat.core.netfile.reader import read  # noqa: PLC0415 - pydantic only when a file is read
 
-    network, problems = read(text, transmitters=transmitters, receivers=receivers)
+    network, problems = read(text, Known(transmitters=transmitters, receivers=receivers, misfit=misfit))
     if network is None:
         raise file_error(source, problems)
     return network

@@ -7,13 +7,15 @@ has the wrong shape was told by ``shape.py`` and is passed over here.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from qanat.core.netfile.document import LinkDocument
 from qanat.core.netfile.places import Path
 from qanat.core.netfile.problems import near_miss
 
 PROTOCOLS = ("decoy-bb84",)
+MODULES = {key: LinkDocument.model_fields[key].default for key in ("transmitter", "receiver", "clock_hz")}
 EARTH_RADIUS_KM = 6371.0  # mean radius, IUGG
 RESERVED_LINK_IDS = ("relay",)  # "relay/..." names blocks that no link made
 
@@ -23,10 +25,11 @@ Found = tuple[Path, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Datasheet names that exist; None: not checked."""
+    """Datasheet names that exist, and why two of them do not fit at a clock rate; None: not checked."""
 
-    transmitters: Collection[str] | None
-    receivers: Collection[str] | None
+    transmitters: Collection[str] | None = None
+    receivers: Collection[str] | None = None
+    misfit: Callable[[str, str, float, bool], str | None] | None = None
 
 
 def meaning_problems(document: dict[str, object], known: Known) -> list[Found]:
@@ -135,6 +138,19 @@ def _modules(tables: dict[str, list[Item]], known: Known) -> Iterator[Found]:
             if names is not None:
                 # A default left unwritten must exist as well, but that is our fault and a test's matter.
                 yield from _reference(("links", index, key), link.get(key), names, f"{key} datasheet")
+        yield from _pairing(("links", index, "receiver" if "receiver" in link else "transmitter"), link, known)
+
+
+def _pairing(path: Path, link: Item, known: Known) -> Iterator[Found]:
+    """Two modules that exist, and a clock rate that is one, must fit each other."""
+    transmitter, receiver, clock_hz = (link.get(key, MODULES[key]) for key in ("transmitter", "receiver", "clock_hz"))
+    names = ((transmitter, known.transmitters), (receiver, known.receivers))
+    if known.misfit is None or not all(isinstance(name, str) and name in (some or ()) for name, some in names):
+        return
+    is_rate = isinstance(clock_hz, int | float) and not isinstance(clock_hz, bool) and 0 < clock_hz < math.inf
+    has_weather = "environment" in link
+    if is_rate and (problem := known.misfit(str(transmitter), str(receiver), float(str(clock_hz)), has_weather)):
+        yield path, problem
 
 
 def _saes(tables: dict[str, list[Item]]) -> Iterator[Found]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection
 
 from qanat.core.ids import FibreId, LinkId, SaeId, SiteId
 from qanat.core.netfile.document import EnvironmentDocument, LinkDocument, NetworkDocument
@@ -14,16 +13,14 @@ from qanat.core.netfile.shape import shape_problems
 from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Policy, Sae, Site
 
 
-def read(
-    text: str, *, transmitters: Collection[str] | None, receivers: Collection[str] | None
-) -> tuple[Network | None, list[Problem]]:
+def read(text: str, known: Known) -> tuple[Network | None, list[Problem]]:
     """A network, or every error found, in the order of the text."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return None, [_syntax_problem(text, str(error))]
     typed, found = shape_problems(document)
-    found += meaning_problems(document, Known(transmitters=transmitters, receivers=receivers))
+    found += meaning_problems(document, known)
     if typed is not None and not found:
         return _network(typed), []
     places = Places(text)

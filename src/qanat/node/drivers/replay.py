@@ -109,7 +109,7 @@ class ReplayedTransmitter:
         prepared = reader.header.prepared or Prepared(intensities=(), p_intensities=(), p_x=0.0)
         self.is_simulated = reader.header.is_simulated
         self.intensities, self.p_intensities = prepared.intensities, prepared.p_intensities
-        self.p_x = prepared.p_x
+        self.p_x, self.p_zero = prepared.p_x, prepared.p_zero
 
     def begin(self, epoch: int) -> None:
         """The recording goes on where the last session left it."""

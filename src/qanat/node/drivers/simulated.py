@@ -111,7 +111,7 @@ class SimulatedSource:
         self.begin(0)
         self.intensities = self._source.intensities
         self.p_intensities = self._source.p_intensities
-        self.p_x = self._source.p_x
+        self.p_x, self.p_zero = self._source.p_x, self._source.p_zero
 
     def begin(self, epoch: int) -> None:
         self._source = SimulatedTransmitter(link=self._link, key=session_key(self._key, self._link.id, epoch))

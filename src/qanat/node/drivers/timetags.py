@@ -23,12 +23,23 @@ from qanat.node.entropy import SystemEntropy
 from qanat.node.recordings.form import RecordingError
 from qanat.node.recordings.header import Kind
 from qanat.node.recordings.reader import RecordingReader
+from qanat.physics.datasheet import load_receiver
+from qanat.physics.families.sheets import TIME_BIN
 
 BEHIND_COUNT = 2  # slots by which a correction of the clock may still move a click back
 
 
 def receiver(uri: LightUri, context: LightContext) -> TaggedReceiver:
-    """See the module."""
+    """See the module.
+
+    Raises:
+        WrongLight: tags of a time-bin receiver.
+    """
+    if load_receiver(context.link.receiver).family == TIME_BIN:
+        raise WrongLight(
+            f"{uri.text}: receiver {context.link.receiver!r} tells bits by the slot within a gate, which time tags are "
+            "not read for; replay its detections with replay://"
+        )
     return TaggedReceiver(opened(uri, context, Kind.TIMETAGS), SystemEntropy())
 
 

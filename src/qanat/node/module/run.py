@@ -14,6 +14,7 @@ from qanat.core.ids import LinkId
 from qanat.core.netfile.problems import near_miss
 from qanat.core.records import Role
 from qanat.core.topology import Link, Network
+from qanat.distill.sifting import FOUR_STATES, THREE_STATES
 from qanat.node.drivers.ports import LightContext, ReceiverDriver, TransmitterDriver, WrongLight
 from qanat.node.drivers.registry import open_receiver, open_transmitter
 from qanat.node.module.door import WORDS, Starter
@@ -124,10 +125,12 @@ def check_law(light: TransmitterDriver, link: Link, name: str) -> None:
         WrongLight: it did not.
     """
     plan = session_plan(link, 0, is_simulated=True)
+    p_zero = THREE_STATES if plan.is_three_state else FOUR_STATES
     pairs = {
         "intensities": (tuple(light.intensities), plan.intensities),
         "p_intensities": (tuple(light.p_intensities), plan.p_intensities),
         "p_x": (light.p_x, plan.p_x),
+        "p_zero": (tuple(getattr(light, "p_zero", FOUR_STATES)), p_zero),
     }
     for what, (drawn, planned) in pairs.items():
         if drawn != planned:

@@ -55,7 +55,8 @@ CLASSICAL: Codec[Open | Opened | Frame] = Codec(Open | Opened | Frame)
 
 def session_plan(link: Link, epoch: int, *, is_simulated: bool) -> SessionPlan:
     """What both ends know of a link before they speak: datasheet and network file."""
-    law = law_from_sheet(load_transmitter(link.transmitter))
+    sheet = load_transmitter(link.transmitter)
+    law = law_from_sheet(sheet)
     return SessionPlan(
         link=link.id,
         epoch=epoch,
@@ -68,6 +69,7 @@ def session_plan(link: Link, epoch: int, *, is_simulated: bool) -> SessionPlan:
         reconciliation=link.reconciliation,
         epsilon_sec=link.epsilon_sec,
         epsilon_cor=link.epsilon_cor,
+        is_three_state=sheet.is_three_state,
         is_simulated=is_simulated,
     )
 

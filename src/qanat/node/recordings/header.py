@@ -28,11 +28,13 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         intensities: Mean photon numbers, brightest first.
         p_intensities: Their probabilities; they sum to 1.
         p_x: Probability of preparing in X.
+        p_zero: Probability of bit 0 in X and in Z; (0.5, 1) is a three-state source.
     """
 
     intensities: tuple[float, ...]
     p_intensities: tuple[float, ...]
     p_x: float
+    p_zero: tuple[float, float] = (0.5, 0.5)
 
 
 class Tags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,6 +146,7 @@ def _prepared_problems(prepared: Prepared) -> list[str]:
         "p_intensities are probabilities that sum to 1": all(0 <= p <= 1 for p in prepared.p_intensities)
         and abs(sum(prepared.p_intensities) - 1) < 1e-9,
         f"p_x is {prepared.p_x}": 0 <= prepared.p_x <= 1,
+        f"p_zero is {prepared.p_zero}": all(0 <= p <= 1 for p in prepared.p_zero),
     }
     return [text for text, is_fine in checks.items() if not is_fine]
 

@@ -6,6 +6,7 @@ time tags of a clock that is a little off. All say that they are simulated.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from qanat.node.recordings.writer import RecordingWriter
 from qanat.physics.clicks import Clicks
 from qanat.physics.datasheet import load_receiver, load_transmitter
 from qanat.physics.dense import DenseSampler
+from qanat.physics.families.sheets import TIME_BIN
 from qanat.physics.settings import SettingsFunction, law_from_sheet
 from qanat.sim.module import pulses_per_block
 from qanat.sim.weather import Weather
@@ -61,7 +63,8 @@ def file_names(folder: Path) -> dict[Kind, Path]:
 
 
 def record(run: Run, folder: Path) -> dict[Kind, Path]:
-    """Make the three files; the folder is made if it is missing.
+    """Make the three files; the folder is made if it is missing. A time-bin link gets two: no driver reads the tags
+    of its receiver, which tell bits by the slot within a gate.
 
     Raises:
         MisuseError: no blocks; the link's numbers do not fit.
@@ -74,11 +77,14 @@ def record(run: Run, folder: Path) -> dict[Kind, Path]:
     n_pulses = pulses_per_block(run.link)
     settings, weather, sampler = _light(run)
     tagger = _Tagger(run)
-    with (
-        RecordingWriter(names[Kind.SETTINGS], _header(run, Kind.SETTINGS, n_pulses)) as tx,
-        RecordingWriter(names[Kind.DETECTIONS], _header(run, Kind.DETECTIONS, n_pulses)) as rx,
-        RecordingWriter(names[Kind.TIMETAGS], _header(run, Kind.TIMETAGS, n_pulses)) as tags,
-    ):
+    if load_receiver(run.link.receiver).family == TIME_BIN:
+        del names[Kind.TIMETAGS]
+    with ExitStack() as stack:
+        files = {
+            kind: stack.enter_context(RecordingWriter(path, _header(run, kind, n_pulses)))
+            for kind, path in names.items()
+        }
+        tx, rx = files[Kind.SETTINGS], files[Kind.DETECTIONS]
         for number in range(run.blocks):
             first = number * n_pulses
             weather.into(sampler, number * run.link.pulse_block_ns, run.link.pulse_block_ns)
@@ -89,7 +95,8 @@ def record(run: Run, folder: Path) -> dict[Kind, Path]:
                 tx.settings(number, None, settings.at(np.arange(first, first + n_pulses)))
             else:
                 tx.settings(number, index, settings.at(clicks.gate))
-            tags.tags(*tagger.tags(clicks))
+            if Kind.TIMETAGS in files:
+                files[Kind.TIMETAGS].tags(*tagger.tags(clicks))
     return names
 
 
@@ -105,7 +112,7 @@ def _light(run: Run) -> tuple[SettingsFunction, Weather, DenseSampler]:
 def _header(run: Run, kind: Kind, n_pulses: int) -> Header:
     link = run.link
     law = law_from_sheet(load_transmitter(link.transmitter))
-    prepared = Prepared(intensities=law.intensities, p_intensities=law.p_intensities, p_x=law.p_x)
+    prepared = Prepared(intensities=law.intensities, p_intensities=law.p_intensities, p_x=law.p_x, p_zero=law.p_zero)
     period_ps = 1e12 / link.clock_hz
     tags = Tags(
         channels={name: number for number, name in enumerate(CHANNELS, start=1)},

@@ -7,7 +7,7 @@ mean-field law needs of it; the dense sampler is itself the slow oracle.
 
 from qanat.physics.kernels.counts import alive_after_click, binomial, dealt, thinned
 from qanat.physics.kernels.dense import dense_clicks
-from qanat.physics.kernels.generators import next_word, normal, philox, settings_at, uniform
+from qanat.physics.kernels.generators import fill_settings, next_word, normal, philox, settings_at, uniform
 from qanat.physics.kernels.memory import remembered
 from qanat.physics.kernels.sparse import BOUND_BROKEN, OK, OUT_FULL, TRAPS_FULL, sparse_causes, sparse_clicks
 from qanat.physics.kernels.timing import merged_events, timed_events
@@ -21,6 +21,7 @@ __all__ = [
     "binomial",
     "dealt",
     "dense_clicks",
+    "fill_settings",
     "merged_events",
     "next_word",
     "normal",

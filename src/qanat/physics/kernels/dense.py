@@ -134,7 +134,7 @@ def dense_clicks(  # type: ignore[no-untyped-def]
     for block in range(start, end, _BLOCK):
         if block + _BLOCK <= first_alive and carriers == 0:
             continue  # all are dead and nothing is due
-        fill_settings(block, choice.k0, choice.k1, choice.run, choice.thresholds, choice.threshold_x, levels, settings)
+        fill_settings(block, choice, levels, settings)
         fill_words(lanes, levels)
         if branch_count > 1:
             fill_words(lanes, choices)

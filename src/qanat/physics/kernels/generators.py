@@ -16,6 +16,7 @@ OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_ONE, _TOP = np.uint64(1), np.uint64(31)
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _UNIT = 2.0**-53
@@ -33,7 +34,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def setting_of(gate, k0, k1, run, thresholds, threshold_x):  # type: ignore[no-untyped-def]
+def setting_of(gate, k0, k1, run, thresholds, threshold_x, zero_x, zero_z):  # type: ignore[no-untyped-def]
     """s = (intensity * 2 + basis) * 2 + bit of one slot; counter word 2 is Purpose.TRANSMITTER = 0."""
     slot = np.uint64(gate)
     w0, _, w2, w3 = philox(slot & _LOW, slot >> _HALF, np.uint64(0), np.uint64(run), np.uint64(k0), np.uint64(k1))
@@ -41,15 +42,17 @@ def setting_of(gate, k0, k1, run, thresholds, threshold_x):  # type: ignore[no-u
     while w0 >= thresholds[intensity]:  # ends: the last threshold is 2**32
         intensity += 1
     basis = 0 if w2 < np.uint64(threshold_x) else 1
-    return (intensity * 2 + basis) * 2 + np.int64(w3 & np.uint64(1))
+    zero = np.uint64(zero_x) if basis == 0 else np.uint64(zero_z)
+    turned = (w3 >> _ONE) | ((w3 & _ONE) << _TOP)
+    return (intensity * 2 + basis) * 2 + np.int64(turned >= zero)
 
 
 @njit(**OPTIONS)
-def settings_at(index, k0, k1, run, thresholds, threshold_x):  # type: ignore[no-untyped-def]
+def settings_at(index, k0, k1, run, thresholds, threshold_x, zero_x, zero_z):  # type: ignore[no-untyped-def]
     """``setting_of`` for a column of slots, as uint8."""
     out = np.empty(index.size, dtype=np.uint8)
     for i in range(index.size):
-        out[i] = setting_of(index[i], k0, k1, run, thresholds, threshold_x)
+        out[i] = setting_of(index[i], k0, k1, run, thresholds, threshold_x, zero_x, zero_z)
     return out
 
 
@@ -107,21 +110,26 @@ def fill_words(lanes, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def fill_settings(first, k0, k1, run, thresholds, threshold_x, words, out):  # type: ignore[no-untyped-def]
+def fill_settings(first, choice, words, out):  # type: ignore[no-untyped-def]
     """``setting_of`` for successive slots, without branches, which compiles to vector instructions.
 
     ``words`` is scratch, as large as ``out``.
     """
+    k0, k1, run = np.uint64(choice.k0), np.uint64(choice.k1), np.uint64(choice.run)
+    threshold_x, zero_x = np.uint64(choice.threshold_x), np.uint64(choice.zero_x)
+    step = np.uint64(choice.zero_z) - zero_x  # may wrap around, and back again
+    thresholds = choice.thresholds
     for i in range(out.size):
         slot = np.uint64(first + i)
-        c0, c1, c2, c3 = slot & _LOW, slot >> _HALF, np.uint64(0), np.uint64(run)
-        x0, x1 = np.uint64(k0), np.uint64(k1)
+        c0, c1, c2, c3 = slot & _LOW, slot >> _HALF, np.uint64(0), run
+        x0, x1 = k0, k1
         for _ in range(10):
             a, b = _M0 * c0, _M1 * c2
             c0, c1, c2, c3 = (b >> _HALF) ^ c1 ^ x0, b & _LOW, (a >> _HALF) ^ c3 ^ x1, a & _LOW
             x0, x1 = (x0 + _W0) & _LOW, (x1 + _W1) & _LOW
-        basis = np.uint64(c2 >= np.uint64(threshold_x))
-        out[i] = (c0 << np.uint64(2)) | (basis << np.uint64(1)) | (c3 & np.uint64(1))
+        basis = np.uint64(c2 >= threshold_x)
+        bit = np.uint64(((c3 >> _ONE) | ((c3 & _ONE) << _TOP)) >= zero_x + basis * step)
+        out[i] = (c0 << np.uint64(2)) | (basis << _ONE) | bit
     for i in range(out.size):
         words[i] = out[i] >> np.uint64(2)
         out[i] &= np.uint64(3)

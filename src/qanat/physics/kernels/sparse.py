@@ -109,7 +109,9 @@ def sparse_clicks(  # type: ignore[no-untyped-def]
             gate = min(candidate, released)
             if gate >= horizon:
                 break
-            s = setting_of(gate, choice.k0, choice.k1, choice.run, thresholds, choice.threshold_x)
+            s = setting_of(
+                gate, choice.k0, choice.k1, choice.run, thresholds, choice.threshold_x, choice.zero_x, choice.zero_z
+            )
             if phase_count > 1:
                 table = row * phase_count + phase_of(gate, period, length)
             if gate == candidate:
