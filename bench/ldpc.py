@@ -1,9 +1,10 @@
 """What LDPC reconciliation costs on one core: CPU seconds of both ends together, efficiency f, frame errors.
 
-Run: ``python bench/ldpc.py [--quick] [--frames N] [--size BITS] [--qber Q ...] [--estimate-off SHARE]``. Prints JSON
-lines. CPU time is process time of both ends, permutation and syndromes included; ``f`` counts all that is disclosed,
-steps, verdicts and Cascade fallback too, against n h(q) with the nominal q and with the errors really there. The plan
-is made for the nominal q, or for one that is off by a given share.
+Run: ``python bench/ldpc.py [--quick] [--frames N] [--size BITS] [--qber Q ...] [--estimate-off SHARE] [--seed N]``.
+Prints JSON lines. CPU time is process time of both ends, permutation and syndromes included; ``f`` counts all that is
+disclosed, steps, verdicts and Cascade fallback too, against n h(q) with the nominal q and with the errors really there.
+The plan is made for the nominal q, or for one that is off by a given share. A frame error is a frame that went to
+Cascade (``frames_to_cascade``) or is wrong at the end (``frames_failed``).
 """
 
 import argparse
@@ -22,8 +23,8 @@ def entropy_bits(q):
     return -(q * math.log2(q) + (1 - q) * math.log2(1 - q))
 
 
-def measured(size_bits, qber, frames, off):
-    stream = np.random.default_rng([size_bits, round(qber * 1e5)])
+def measured(size_bits, qber, frames, off, seed=0):
+    stream = np.random.default_rng([size_bits, round(qber * 1e5), seed])
     rows = []
     while sum(row["frames"] for row in rows) < frames:
         alice = stream.integers(0, 2, size_bits, dtype=np.uint8)
@@ -85,14 +86,13 @@ def main():
     parser.add_argument("--size", type=int, action="append", help="key bits; default 100,000 and 1,000,000")
     parser.add_argument("--qber", type=float, nargs="*", default=[0.01, 0.02, 0.03, 0.05, 0.08])
     parser.add_argument("--estimate-off", type=float, default=0.0, help="share by which the planned qber is wrong")
+    parser.add_argument("--seed", type=int, default=0, help="of keys and errors; runs of several seeds can be added up")
     given = parser.parse_args()
     for size_bits in given.size or (100_000, 1_000_000):
         measured(size_bits, 0.05, 1, 0.0)  # compile and load
         for qber in [0.03] if given.quick else given.qber:
-            print(
-                json.dumps(measured(size_bits, qber, 1 if given.quick else given.frames, given.estimate_off)),
-                flush=True,
-            )
+            frames = 1 if given.quick else given.frames
+            print(json.dumps(measured(size_bits, qber, frames, given.estimate_off, given.seed)), flush=True)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ class Pair:
             self.bob.add_detections(self.light.block(self.number), self.now_ns)
             self.number += 1
 
-    def until_quiet(self, rounds=5000):
+    def until_quiet(self, rounds=15_000):
         for _ in range(rounds):
             if not roundtrip(self):
                 return

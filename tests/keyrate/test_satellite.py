@@ -34,6 +34,16 @@ def test_one_proof_over_the_pass_beats_proofs_of_its_parts_and_stays_below_the_l
     assert float(whole.rate_bps) < limit.rate_bps.mean()
 
 
+def test_parts_in_groups_add_up_to_the_same(monkeypatch):
+    for protocol in (decoy_bb84, bbm92):
+        whole = pass_rate(protocol, OVERHEAD, 5.0, misalignment=[0.01, 0.02], **HARDWARE)
+        monkeypatch.setattr("qanat.keyrate.satellite.ELEMENTS_AT_ONCE", 14)
+        grouped = pass_rate(protocol, OVERHEAD, 5.0, misalignment=[0.01, 0.02], **HARDWARE)
+        monkeypatch.undo()
+        for name, value in whole.terms.items():
+            assert grouped.terms[name] == pytest.approx(value, rel=1e-9), name
+
+
 def test_parts_without_sight_add_nothing_but_their_darks():
     seen = pass_rate(decoy_bb84, [1e-3, 1e-3], [60.0, 60.0], decoys="one", nu=0.15, **HARDWARE)
     blind = pass_rate(decoy_bb84, [1e-3, 0.0, 1e-3], [60.0, 1.0, 60.0], decoys="one", nu=0.15, **HARDWARE)

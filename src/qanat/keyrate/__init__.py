@@ -5,7 +5,7 @@ else, from public counts; ``protocols/`` tells what a link of any protocol of th
 What it knows nothing about: links, sessions, devices, files, time, chance. It takes counts as they were observed and
 never asks how they came about; channel models predict counts for studies and tests and are not used by the live path.
 Which file to read first: ``lim2014.py``, then ``decoy.py`` and ``sampling.py`` for its two bounds; for studies
-``protocols/decoy_bb84.py``.
+``protocols/decoy_bb84.py``, for a satellite's pass ``satellite.py``.
 
 Example:
     >>> from qanat.keyrate import decoy_bb84

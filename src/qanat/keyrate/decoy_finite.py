@@ -61,6 +61,14 @@ class Seen:
         )
         return Seen(n_key=n_key, m_key=m_key, n_test=n_test, m_test=m_test)
 
+    def __add__(self, other: Seen) -> Seen:
+        """Counts of two parts of a pass together."""
+        mine, theirs = ((each.n_key, each.m_key, each.n_test, each.m_test) for each in (self, other))
+        n_key, m_key, n_test, m_test = (
+            tuple(a + b for a, b in zip(left, right, strict=True)) for left, right in zip(mine, theirs, strict=True)
+        )
+        return Seen(n_key=n_key, m_key=m_key, n_test=n_test, m_test=m_test)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:

@@ -50,6 +50,15 @@ class Pairs:
             test_errors=change(self.test_errors),
         )
 
+    def __add__(self, other: Pairs) -> Pairs:
+        """Counts of two parts of a pass together."""
+        return Pairs(
+            key=self.key + other.key,
+            key_errors=self.key_errors + other.key_errors,
+            test=self.test + other.test,
+            test_errors=self.test_errors + other.test_errors,
+        )
+
 
 def sifted_pairs(values: Values, gain: Array, qber: Array) -> Pairs:
     """Expected counts per round when both ends choose the key basis with ``p_basis``."""

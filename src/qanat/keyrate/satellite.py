@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +22,7 @@ from qanat.keyrate.library import FILES
 from qanat.keyrate.parameter import Array, ParameterError, Value
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Rate, Values
 
+ELEMENTS_AT_ONCE = 2**20
 GIVEN_BY_THE_PASS = ("distance_km", "attenuation_db_per_km", "loss_db", "n_x", "n_sent")
 
 
@@ -58,7 +61,7 @@ def pass_rate(protocol: Protocol, transmittances: Any, durations_s: Any, **given
 
     Example:
         >>> from qanat.keyrate import decoy_bb84
-        >>> found = pass_rate(decoy_bb84, [1e-4, 5e-4, 1e-4], 60.0, detector_efficiency=0.5, clock_hz=1e8)
+        >>> found = pass_rate(decoy_bb84, [1e-3, 5e-3, 1e-3], 60.0, nu=0.15, detector_efficiency=0.5)
         >>> found.terms["duration_s"].item(), found.rate_bps.item() > 0
         (180.0, True)
     """
@@ -91,12 +94,25 @@ def _formula(module: ModuleType, loss_db: Array, seconds: Array) -> Callable[[Va
     def formula(values: Values) -> Found:
         n_sent = values["clock_hz"] * np.sum(seconds)
         share = seconds / np.sum(seconds)
-        expected = module.per_pulse(_by_part(values, loss_db)).each(lambda count: np.sum(count * share, axis=-1))
+        step = _parts_at_once(values)
+        groups = [slice(first, first + step) for first in range(0, len(share), step)]
+        expected = reduce(add, (_counts(module, values, loss_db[group], share[group]) for group in groups))
         found: Found = module.key(values, expected.times(n_sent), n_sent)
         duration_s = np.broadcast_to(np.sum(seconds), np.shape(n_sent))
         return replace(found, terms={**found.terms, "duration_s": duration_s})
 
     return formula
+
+
+def _counts(module: ModuleType, values: Values, loss_db: Array, share: Array) -> Any:
+    """Expected counts per pulse of the pass, from some of its parts."""
+    return module.per_pulse(_by_part(values, loss_db)).each(lambda count: np.sum(count * share, axis=-1))
+
+
+def _parts_at_once(values: Values) -> int:
+    """So many parts that an array of counts stays within some 10 MB."""
+    shapes = (value.shape for _, value in values.items() if isinstance(value, np.ndarray))
+    return max(1, ELEMENTS_AT_ONCE // max(1, int(np.prod(np.broadcast_shapes(*shapes)))))
 
 
 def _by_part(values: Values, loss_db: Array) -> Values:

@@ -1,10 +1,11 @@
-"""The quasi-cyclic codes of the package, and how a row of one is split to raise its rate."""
+"""The quasi-cyclic codes of the package, and how their rates are raised: rows are spread at first, later split."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,28 @@ class Code:
         """Where each row's edges divide when it is split, shape (rows,)."""
         return (self.starts[:-1] + self.starts[1:]) // 2
 
+    def spread(self, rows: int) -> Code:
+        """The same edges in this many rows of nearly one degree: each new row takes its edges from the longest ones.
+
+        What the old rows would have disclosed does not follow from it; so this is for the beginning alone. The last new
+        row takes columns of high degree: part of it may stay undisclosed, which a column of two rows would not bear.
+        """
+        parts = [list(range(first, last)) for first, last in itertools.pairwise(self.starts.tolist())]
+        columns = self.columns.tolist()
+        degrees = np.bincount(self.columns).tolist()
+        for row in range(self.rows, rows):
+            taken: dict[int, int] = {}  # edge by column
+            while len(taken) < len(columns) // rows:
+                longest = max(parts, key=len)  # the first of them; it has more columns than are taken
+                free = [edge for edge in longest if columns[edge] not in taken]
+                edge = free[-1] if row + 1 < rows else max(free, key=lambda each: degrees[columns[each]])
+                longest.remove(edge)
+                taken[columns[edge]] = edge
+            parts.append(list(taken.values()))
+        order = np.array(list(itertools.chain(*parts)))
+        starts = np.cumsum([0, *map(len, parts)]).astype(np.int32)
+        return Code(self.lanes, starts, self.columns[order], self.shifts[order])
+
     def split(self, count: int) -> Code:
         """The code in which the first ``count`` rows are two rows each: same edges, more parities."""
         starts = np.sort(np.concatenate([self.starts, self.halves[:count]]))
@@ -63,9 +86,10 @@ def row_counts() -> tuple[int, ...]:
     return tuple(each["rows"] for each in meta["codes"])
 
 
-@cache
-def code(index: int, size: int) -> Code:
-    """Code ``index`` with circulants of LANES[size] lanes."""
+@lru_cache(maxsize=128)
+def code(index: int, size: int, rows_added: int = 0) -> Code:
+    """Code ``index`` with circulants of LANES[size] lanes, spread over some rows more."""
     with np.load(Path(__file__).with_name("codes.npz"), allow_pickle=False) as file:
         starts, columns, shifts = (file[f"{name}_{index}"] for name in ("starts", "columns", "shifts"))
-    return Code(LANES[size], starts.astype(np.int32), columns.astype(np.int32), shifts[size].astype(np.int32))
+    stored = Code(LANES[size], starts.astype(np.int32), columns.astype(np.int32), shifts[size].astype(np.int32))
+    return stored.spread(stored.rows + rows_added)

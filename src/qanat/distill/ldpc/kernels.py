@@ -20,16 +20,17 @@ from typing import Any
 import numba
 import numpy as np
 
-LANES = 512  # of a row handled at once: long enough for full vectors, short enough for the second-level cache
-
-# Odds stay within 2**-60 .. 2**60: far above the largest message, 2**25, so that what a check is told stays strong when
-# its own message is taken out; and 2**60 * 2**61, the largest product below, fits float32.
-ODDS_MOST = np.float32(2.0**60)
-ODDS_LEAST = np.float32(2.0**-60)
-NEAR = np.float32(2.0**-24)  # smallest difference of two float32 near 1
+# A check never says more than 2**19, and odds stay within 2**-100 .. 2**100, five such messages: what the bound cuts
+# off is missing when messages weaken again, and a sure bit of high degree may then turn over, and others with it. At
+# 2**60 and messages of 2**25 whole frames did. Products stay within float32, the largest being 2**101 * 2**19; only new
+# odds may be infinite for a moment, before they are cut.
+ODDS_MOST = np.float32(2.0**100)
+ODDS_LEAST = np.float32(2.0**-100)
+NEAR = np.float32(2.0**-18)  # least distance of t from 1
 
 _jit: Any = numba.njit(cache=True, error_model="numpy", boundscheck=False, nogil=True)
 _f = np.float32
+_place = np.uint64
 
 
 @_jit
@@ -52,75 +53,72 @@ def syndrome(starts, columns, shifts, lanes, bits, out):
 
 
 @_jit
-def _copy(target, source):
-    for i in range(len(target)):
-        target[i] = source[i]
+def has_syndrome(starts, columns, shifts, lanes, bits, wanted, disclosed, parities):
+    """Whether these bits have the first ``disclosed`` wanted parities; stops at the first row that differs.
 
-
-@_jit
-def _rotated(line, column, place):
-    """line = column from this place on, round the end."""
-    run = min(len(line), len(column) - place)
-    _copy(line[:run], column[place : place + run])
-    _copy(line[run:], column[: len(line) - run])
-
-
-@_jit
-def _put_back(line, column, place):
-    run = min(len(line), len(column) - place)
-    _copy(column[place : place + run], line[:run])
-    _copy(column[: len(line) - run], line[run:])
-
-
-@_jit
-def _gather(odds, messages, product):
-    """Product of t = (odds - message) / (odds + message) over the row's edges."""
-    for i in range(len(product)):
-        product[i] *= (odds[i] - messages[i]) / (odds[i] + messages[i])
-
-
-@_jit
-def _scatter(odds, messages, product):
-    """The new message (t + P) / (t - P) in place of the old one, also in the odds."""
-    for i in range(len(product)):
-        message = messages[i]
-        total = odds[i] + message
-        difference = odds[i] - message
-        least = total * NEAR
-        above = abs(difference + product[i] * total)
-        below = abs(difference - product[i] * total)
-        above = above if above > least else least
-        below = below if below > least else least
-        inverse = _f(1) / (below * message)
-        messages[i] = above * message * inverse
-        new_odds = odds[i] * above * inverse
-        new_odds = new_odds if new_odds > ODDS_LEAST else ODDS_LEAST
-        odds[i] = new_odds if new_odds < ODDS_MOST else ODDS_MOST
-
-
-@_jit
-def sweep(starts, columns, shifts, lanes, signs, odds, messages, lines, product):
-    """One layered iteration: every row once, each knowing what the rows before it said.
-
-    ``lines`` is scratch, float32 (edges of the longest row, LANES). Circulants are turned into it first, so that
-    the arithmetic runs over full lines.
+    ``parities`` is scratch, uint8 (lanes).
     """
     for row in range(len(starts) - 1):
-        first, last = starts[row], starts[row + 1]
-        for low in range(0, lanes, LANES):
-            size = min(LANES, lanes - low)
-            at = row * lanes + low
-            _copy(product[:size], signs[at : at + size])
-            for edge in range(first, last):
-                column = odds[columns[edge] * lanes : (columns[edge] + 1) * lanes]
-                line = lines[edge - first, :size]
-                _rotated(line, column, (low + shifts[edge]) % lanes)
-                _gather(line, messages[edge * lanes + low : edge * lanes + low + size], product[:size])
-            for edge in range(first, last):
-                column = odds[columns[edge] * lanes : (columns[edge] + 1) * lanes]
-                line = lines[edge - first, :size]
-                _scatter(line, messages[edge * lanes + low : edge * lanes + low + size], product[:size])
-                _put_back(line, column, (low + shifts[edge]) % lanes)
+        parities[:] = wanted[row * lanes : (row + 1) * lanes]
+        for edge in range(starts[row], starts[row + 1]):
+            source = bits[columns[edge] * lanes : (columns[edge] + 1) * lanes]
+            shift = shifts[edge]
+            _add(parities[: lanes - shift], source[shift:])
+            _add(parities[lanes - shift :], source[:shift])
+        if parities[: disclosed - row * lanes].any():
+            return False
+    return True
+
+
+# The arithmetic runs over whole arrays from given places on, by unsigned index: slices would count references, two
+# locked instructions each, and signed indexes might be negative; both cost more than the arithmetic.
+
+
+@_jit
+def _gather(odds, odds_at, messages, at, product, product_at, count):
+    """Product of t = (odds - message) / (odds + message) over the row's edges."""
+    odds_at, at, product_at = _place(odds_at), _place(at), _place(product_at)
+    for i in range(_place(count)):
+        known, message = odds[odds_at + i], messages[at + i]
+        product[product_at + i] *= (known - message) / (known + message)
+
+
+@_jit
+def _scatter(odds, odds_at, messages, at, product, product_at, count):
+    """The new message (t + P) / (t - P) in place of the old one, also in the odds."""
+    odds_at, at, product_at = _place(odds_at), _place(at), _place(product_at)
+    for i in range(_place(count)):
+        known, message = odds[odds_at + i], messages[at + i]
+        total, difference = known + message, known - message
+        turned = product[product_at + i] * total
+        least = total * NEAR
+        above, below = abs(difference + turned), abs(difference - turned)
+        above = above if above > least else least
+        below = below if below > least else least
+        ratio = above / (below * message)
+        messages[at + i] = ratio * message
+        new = known * ratio
+        new = new if new > ODDS_LEAST else ODDS_LEAST
+        odds[odds_at + i] = new if new < ODDS_MOST else ODDS_MOST
+
+
+@_jit
+def sweep(starts, columns, shifts, lanes, signs, odds, messages, product):
+    """One layered iteration: every row once, each knowing what the rows before it said.
+
+    ``product`` is scratch, float32 (lanes). A row reads each of its columns from its shift to the end, then the rest.
+    """
+    for row in range(len(starts) - 1):
+        for lane in range(lanes):
+            product[lane] = signs[row * lanes + lane]
+        for edge in range(starts[row], starts[row + 1]):
+            column, run = columns[edge] * lanes, lanes - shifts[edge]
+            _gather(odds, column + shifts[edge], messages, edge * lanes, product, 0, run)
+            _gather(odds, column, messages, edge * lanes + run, product, run, shifts[edge])
+        for edge in range(starts[row], starts[row + 1]):
+            column, run = columns[edge] * lanes, lanes - shifts[edge]
+            _scatter(odds, column + shifts[edge], messages, edge * lanes, product, 0, run)
+            _scatter(odds, column, messages, edge * lanes + run, product, run, shifts[edge])
 
 
 @_jit

@@ -24,7 +24,7 @@ def sweep_plain(
     code: Code, signs: NDArray[np.float32], odds: NDArray[np.float32], messages: NDArray[np.float32]
 ) -> None:
     """One layered iteration of the sum-product algorithm in odds; changes ``odds`` and ``messages``."""
-    lanes, one = np.arange(code.lanes), np.float32(1)
+    lanes = np.arange(code.lanes)
     for row in range(code.rows):
         edges = range(code.starts[row], code.starts[row + 1])
         places = [code.columns[e] * code.lanes + (lanes + code.shifts[e]) % code.lanes for e in edges]
@@ -37,6 +37,6 @@ def sweep_plain(
             total, difference = known + message, known - message
             above = np.maximum(np.abs(difference + product * total), total * NEAR)
             below = np.maximum(np.abs(difference - product * total), total * NEAR)
-            inverse = one / (below * message)
-            message[:] = above * message * inverse
-            odds[place] = np.minimum(np.maximum(known * above * inverse, ODDS_LEAST), ODDS_MOST)
+            ratio = above / (below * message)
+            message[:] = ratio * message
+            odds[place] = np.minimum(np.maximum(known * ratio, ODDS_LEAST), ODDS_MOST)

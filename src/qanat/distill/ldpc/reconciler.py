@@ -18,7 +18,7 @@ from qanat.distill.cascade.mixing import permutation
 from qanat.distill.cascade.reconciler import Reconciler
 from qanat.distill.cascade.schedule import schedule_from_qber
 from qanat.distill.ldpc.codes import Code, code
-from qanat.distill.ldpc.decoder import Decoder, placed, syndrome
+from qanat.distill.ldpc.decoder import ITERATIONS_FIRST, ITERATIONS_MORE, Decoder, placed, syndrome
 from qanat.distill.ldpc.parameters import plan_from_parameters
 
 CHECK_BITS = 32  # CRC-32 of the frame: 32 further parities (plus a constant), by which wrong decoding shows
@@ -57,7 +57,7 @@ class LdpcReconciler:
         self._bits = bits[self._order]
         count = self.plan.frame_count(len(bits))
         self._bounds = [len(bits) * frame // count for frame in range(count + 1)]
-        self._code = code(self.plan.code, self.plan.size)
+        self._code = code(self.plan.code, self.plan.size, self.plan.rows_added)
         self._left = list(range(count))  # frames not decoded
         self._decoded: set[int] = set()
         self._step = 0
@@ -65,6 +65,8 @@ class LdpcReconciler:
         self._found: list[int] = []  # receiver: this round's verdict, by frame left
         self._checks: dict[int, int] = {}
         self._decoder: Decoder | None = None
+        self._iteration_count = 0
+        self._tried = -1  # the frame that the decoder holds
         self._cascade: Reconciler | None = None
         self._phase, self._is_open = Phase.PARITIES, False
 
@@ -81,7 +83,7 @@ class LdpcReconciler:
     @property
     def iteration_count(self) -> int:
         """Decoding iterations so far, at the receiver."""
-        return self._decoder.iteration_count if self._decoder else 0
+        return self._decoder.iteration_count if self._decoder else self._iteration_count
 
     @property
     def is_hopeless(self) -> bool:
@@ -138,8 +140,7 @@ class LdpcReconciler:
         self._bits[:] = 0
         for each in self._known.values():
             each[:] = 0
-        if self._decoder:
-            self._decoder.wipe()
+        self._drop_decoder()
         if self._cascade:
             self._cascade.wipe()
 
@@ -149,20 +150,22 @@ class LdpcReconciler:
     def _disclosed_now(self) -> Code:
         """The rows whose parities this step discloses."""
         if self._step == 0:
-            return self._code.split(self.plan.splits)
+            return self._code
         return self._code.first_halves(self.plan.splits_after(self._step - 1), self.plan.splits_after(self._step))
 
     def _answer_bytes(self) -> int:
         """Of the end that speaks in this round."""
         if self._phase is Phase.VERDICT:
             return len(self._left) * VERDICT_BITS // 8
-        rows = self._disclosed_now().rows
-        return len(self._left) * (rows * self._code.lanes + (0 if self._step else CHECK_BITS)) // 8
+        bits = self._disclosed_now().rows * self._code.lanes + (0 if self._step else CHECK_BITS - self.plan.hidden)
+        return len(self._left) * bits // 8
 
     def _parities(self, frame: int) -> bytes:
         bits = self._bits[self._slice(frame)]
-        parities = np.packbits(syndrome(self._disclosed_now(), placed(bits, self._code.lanes))).tobytes()
-        return parities if self._step else parities + _check(bits).to_bytes(CHECK_BITS // 8)
+        parities = syndrome(self._disclosed_now(), placed(bits, self._code.lanes))
+        if self._step:
+            return np.packbits(parities).tobytes()
+        return np.packbits(parities[: self.plan.parities]).tobytes() + _check(bits).to_bytes(CHECK_BITS // 8)
 
     def _decode(self, answer: bytes) -> None:
         """Take in the reference end's parities and try every frame left."""
@@ -179,7 +182,10 @@ class LdpcReconciler:
         if self._step == 0:
             self._checks[frame] = int.from_bytes(part[-(CHECK_BITS // 8) :])
             part = part[: -(CHECK_BITS // 8)]
-        new = np.unpackbits(np.frombuffer(part, dtype=np.uint8)) ^ syndrome(rows, bits)
+        new = syndrome(rows, bits)
+        told = np.unpackbits(np.frombuffer(part, dtype=np.uint8))
+        new[: len(told)] ^= told
+        new[len(told) :] = 0
         if self._step == 0:
             self._known[frame] = new
         else:
@@ -190,8 +196,13 @@ class LdpcReconciler:
         """Decode; correct the frame when its check bits agree. How many errors there were, or NOT_DECODED."""
         self._decoder = self._decoder or Decoder(self._code)
         bits = self._bits[self._slice(frame)]  # a view
+        is_new = frame != self._tried
+        if is_new:
+            self._decoder.begin(len(bits), self.plan.qber)
+        self._tried = frame
         code_now = self._code.split(self.plan.splits_after(self._step))
-        errors = self._decoder.errors(code_now, self._known[frame], len(bits), self.plan.qber)
+        iterations = ITERATIONS_FIRST if is_new else ITERATIONS_MORE
+        errors = self._decoder.errors(code_now, self._known[frame], iterations, self.plan.hidden)
         if errors is None or _check(bits ^ errors) != self._checks[frame]:
             return NOT_DECODED
         bits ^= errors
@@ -210,13 +221,22 @@ class LdpcReconciler:
         self._step += 1
         if not self._left:
             self._phase = Phase.OVER
+            self._drop_decoder()
         elif self._step <= self.plan.step_count and self._disclosed_now().rows:
             self._phase = Phase.PARITIES
         else:
             self._begin_cascade()
 
+    def _drop_decoder(self) -> None:
+        """Many key blocks may be open; only one that is still decoding needs a decoder's room."""
+        if self._decoder:
+            self._iteration_count = self._decoder.iteration_count
+            self._decoder.wipe()
+        self._decoder = None
+
     def _begin_cascade(self) -> None:
         self._phase = Phase.CASCADE
+        self._drop_decoder()
         bits = np.concatenate([self._bits[self._slice(frame)] for frame in self._left])
         schedule = schedule_from_qber(len(bits), self.plan.qber)
         self._cascade = Reconciler(

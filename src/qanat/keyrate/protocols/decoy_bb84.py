@@ -31,12 +31,10 @@ asymptotic formulas Y0 + 1 - e^(-eta mu) (Ma et al., eq. 10).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from qanat.keyrate import trojan
 from qanat.keyrate.block import (
     BLOCK_CONSTRAINTS,
     NO_TROJAN_IN_A_BLOCK,
@@ -48,60 +46,13 @@ from qanat.keyrate.block import (
     verification,
 )
 from qanat.keyrate.channel_model import p_detection, p_error
-from qanat.keyrate.decoy import single_photon_errors_from, single_photons_from, vacuum_from
+from qanat.keyrate.decoy_asymptotic import asymptotic, credits_vacuum, omega_of
 from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Light, Seen, one_decoy, two_decoys
 from qanat.keyrate.deviations import limits_named
-from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, phase_entropy, ratio, transmittance
-from qanat.keyrate.parameter import ONE, ZERO, Array, total_of
+from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, ratio, transmittance
+from qanat.keyrate.parameter import ONE, Array, total_of
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """Expected clicks of a two-detector receiver, afterpulses included as a share of the clicks."""
-
-    eta: Array
-    y0: Array
-    misalignment: Array
-    p_afterpulse: Array
-
-    def gain(self, mu: Array) -> Array:
-        """Q_mu = Y0 + 1 - e^(-eta mu), eq. (10), times 1 + p_afterpulse."""
-        return (self.y0 - np.expm1(-self.eta * mu)) * (1 + self.p_afterpulse)
-
-    def errors(self, mu: Array) -> Array:
-        """E_mu Q_mu = Y0 / 2 + misalignment (1 - e^(-eta mu)), eq. (11), and half of the afterpulses."""
-        light = -np.expm1(-self.eta * mu)
-        return self.y0 / 2 + self.misalignment * light + self.p_afterpulse * (self.y0 + light) / 2
-
-    @property
-    def single(self) -> tuple[Array, Array]:
-        """True Y_1 and e_1, eqs. (7) and (9)."""
-        y1 = (self.y0 + self.eta) * (1 + self.p_afterpulse)
-        wrong = self.y0 / 2 + self.misalignment * self.eta + self.p_afterpulse * (self.y0 + self.eta) / 2
-        return y1, ratio(wrong, y1, 0.5)
-
-
-def bounds(channel: Channel, mu: Array, nu: Array, omega: Array) -> tuple[Array, Array, Array]:
-    """Y_0 and Y_1 from below, e_1 from above, from the gains of mu > nu + omega, nu > omega >= 0."""
-    q_mu, q_nu, q_omega = (channel.gain(each) * np.exp(each) for each in (mu, nu, omega))
-    y0 = np.maximum(vacuum_from(ONE, nu, omega, q_nu, q_omega), 0.0)
-    y1 = single_photons_from(ONE, (mu, nu, omega), q_mu, q_nu, q_omega, y0)
-    m_nu, m_omega = (channel.errors(each) * np.exp(each) for each in (nu, omega))
-    wrong = single_photon_errors_from(ONE, nu, omega, m_nu, m_omega)
-    return y0, np.maximum(y1, 0.0), np.minimum(ratio(wrong, y1, 0.5), 0.5)
-
-
-def bounds_one(channel: Channel, mu: Array, nu: Array) -> tuple[Array, Array, Array]:
-    """The same from mu and nu alone: half of what empty pulses make are errors, so errors bound it from above."""
-    q_mu, q_nu = (channel.gain(each) * np.exp(each) for each in (mu, nu))
-    m_mu, m_nu = (channel.errors(each) * np.exp(each) for each in (mu, nu))
-    y0 = np.maximum(vacuum_from(ONE, mu, nu, q_mu, q_nu), 0.0)
-    most: Array = 2 * np.minimum(m_mu, m_nu)
-    y1 = single_photons_from(ONE, (mu, nu, ZERO), q_mu, q_nu, most, most)
-    wrong = single_photon_errors_from(ONE, mu, nu, m_mu, m_nu)
-    return y0, np.maximum(y1, 0.0), np.minimum(ratio(wrong, y1, 0.5), 0.5)
 
 
 def formula(values: Values) -> Found:
@@ -113,48 +64,13 @@ def formula(values: Values) -> Found:
     return key(values, expected.times(n_sent), n_sent)
 
 
-def asymptotic(values: Values) -> Found:
-    """Eq. (1) of Ma et al."""
-    channel = Channel(transmittance(values), background(values), values["misalignment"], values["p_afterpulse"])
-    mu, variant = values["mu"], values.choice("decoys")
-    if variant == "infinite":
-        y0, (y1, e1) = channel.y0, channel.single
-    elif variant == "one":
-        y0, y1, e1 = bounds_one(channel, mu, values["nu"])
-    else:
-        y0, y1, e1 = bounds(channel, mu, values["nu"], _omega(values))
-    gain, q1 = channel.gain(mu), y1 * mu * np.exp(-mu)
-    qber = np.minimum(ratio(channel.errors(mu), gain, 0.5), 0.5)
-    correction = gain * values["f_ec"] * binary_entropy(qber)
-    phase = trojan.phase_error(values, e1, y1)
-    secret = q1 * (1 - phase_entropy(phase))
-    vacuum = y0 * np.exp(-mu) * _credits_vacuum(values, by_source=False)
-    return Found(
-        rate=values["sifting"] * (vacuum + secret - correction),
-        qber=qber,
-        terms={
-            "gain": gain,
-            "yield_vacuum": y0,
-            "yield_single_photon": y1,
-            "error_single_photon": e1,
-            "phase_error_single_photon": phase,
-            "gain_single_photon": q1,
-            "vacuum_secret": vacuum,
-            "single_photon_secret": secret,
-            "error_correction": correction,
-        },
-        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION),
-        sifted=values["sifting"] * gain,
-    )
-
-
 def light_of(values: Values) -> Light:
     """The intensities that a finite block sends."""
     mu, nu, p_mu = values["mu"], values["nu"], values["p_mu"]
     if values.choice("decoys") == "one":
         return Light(intensities=(mu, nu), p_intensities=(p_mu, 1 - p_mu))
     p_nu = values["p_nu"]
-    return Light(intensities=(mu, nu, _omega(values)), p_intensities=(p_mu, p_nu, 1 - p_mu - p_nu))
+    return Light(intensities=(mu, nu, omega_of(values)), p_intensities=(p_mu, p_nu, 1 - p_mu - p_nu))
 
 
 def per_pulse(values: Values) -> Seen:
@@ -181,7 +97,7 @@ def key(values: Values, seen: Seen, n_sent: Array) -> Found:
     n_x, m_x = total_of(seen.n_key), total_of(seen.m_key)
     qber = np.minimum(ratio(m_x, n_x, 0.5), 0.5)
     parts = {
-        "vacuum": found.vacuum * _credits_vacuum(values, by_source=True),
+        "vacuum": found.vacuum * credits_vacuum(values, by_source=True),
         "single_photon": found.single,
         "phase_error": -found.single * binary_entropy(found.phase),
         "reconciliation": -values["f_ec"] * n_x * binary_entropy(qber),
@@ -216,14 +132,6 @@ FINITE_TWO = (
 FINITE_ONE = (*FINITE_TWO, "errors of the key are counted per intensity after reconciliation, and announced by nobody")
 
 
-def _credits_vacuum(values: Values, *, by_source: bool) -> bool:
-    return values.choice("vacuum") == "credited" if "vacuum" in values else by_source
-
-
-def _omega(values: Values) -> Array:
-    return values["omega"] * (values.choice("decoys") == "two")
-
-
 def _has_decoys(values: Values) -> bool:
     return values.choice("decoys") != "infinite"
 
@@ -239,12 +147,12 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
     Constraint(
         name="nu",
         text="nu must be brighter than omega",
-        holds=lambda values: np.asarray((values["nu"] > _omega(values)) | (not _has_decoys(values))),
+        holds=lambda values: np.asarray((values["nu"] > omega_of(values)) | (not _has_decoys(values))),
     ),
     Constraint(
         name="mu",
         text="nu + omega must be less than mu, or the bound on Y_1 does not hold",
-        holds=lambda values: np.asarray((values["nu"] + _omega(values) < values["mu"]) | (not _has_decoys(values))),
+        holds=lambda values: np.asarray((values["nu"] + omega_of(values) < values["mu"]) | (not _has_decoys(values))),
     ),
     Constraint(
         name="p_nu",
