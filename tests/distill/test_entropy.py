@@ -21,6 +21,7 @@ from qanat.distill.release import TOKEN_BYTES
 from qanat.distill.reliable import HEADER
 from qanat.distill.sift import slots_from_gaps
 from qanat.distill.signed_start import NONCE_BYTES, SignedStart
+from qanat.distill.warm_up import warm_up
 
 FULL = 6
 
@@ -46,8 +47,14 @@ BANNED = {
 }
 
 
+@pytest.fixture(scope="module")
+def compiled():
+    """Numba names its cache files by chance: kernels are compiled before that is banned."""
+    warm_up(lambda _: None)
+
+
 @pytest.fixture
-def no_other_chance(monkeypatch):
+def no_other_chance(compiled, monkeypatch):
     """Called: from then on every other source of chance raises."""
 
     def refuse(*_args, **_kwargs):
