@@ -66,6 +66,11 @@ def _hash(size_bits: int, name: str) -> Callable[[Any], float]:
     return lambda found: float(row(found["rows"], size_bits=size_bits)[name])
 
 
+def _key_rate(protocol: str, what: str) -> Callable[[Any], float]:
+    return lambda rows: float(row(rows, protocol=protocol, what=what)["points_per_cpu_s"])
+
+
+FINITE_OPTIMISED, FINITE_FIXED = "optimised, n_x 1e7", "fixed, n_x 1e7"
 CASCADE_F = {0.01: 1.035, 0.02: 1.035, 0.03: 1.035, 0.05: 1.042, 0.08: 1.055}
 TARGETS = (
     Target("photons", "dense, all effects, pulses / CPU-s", 5e7, True, _pulses("dense_25_km_all_effects")),
@@ -96,6 +101,15 @@ TARGETS = (
     Target("link", "1 GHz link at 10 km, link seconds / wall s", 0.3, True, _link(10)),
     Target("link", "1 GHz link at 50 km, link seconds / wall s", 1.5, True, _link(50)),
     Target("first_use", "all kernels compiled, wall s", 60, False, lambda found: float(found["cold"]["wall_s"])),
+    Target("keyrate", "decoy BB84 optimised, points / CPU-s", 5000, True, _key_rate("decoy-bb84", "optimised")),
+    Target(
+        "keyrate", "decoy BB84, finite, optimised, points / CPU-s", 200, True, _key_rate("decoy-bb84", FINITE_OPTIMISED)
+    ),
+    Target("keyrate", "decoy BB84, finite, fixed, points / CPU-s", 5e5, True, _key_rate("decoy-bb84", FINITE_FIXED)),
+    Target("keyrate", "CV Gaussian, points / CPU-s", 1e6, True, _key_rate("cv-gaussian", "fixed, at its defaults")),
+    Target("keyrate", "CV QPSK, points / CPU-s", 500, True, _key_rate("cv-qpsk", "fixed, at its defaults")),
+    Target("keyrate", "twin-field CAL, points / CPU-s", 5000, True, _key_rate("tf-cal", "fixed, at its defaults")),
+    Target("keyrate", "import of qanat.keyrate, s", 0.3, False, lambda rows: float(rows[0]["wall_s"])),
     Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
 )
 

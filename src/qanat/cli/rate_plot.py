@@ -34,7 +34,7 @@ def draw(found: Sequence[Rate], path: Path) -> None:
     mpl.rcParams.update({"svg.hashsalt": "qanat", "svg.fonttype": "none", "font.family": "DejaVu Sans"})
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.6, 4.6), layout="constrained")
     axes = figure.add_subplot()
     _bounds(axes, found[0])
     for each in found:
@@ -49,7 +49,7 @@ def draw(found: Sequence[Rate], path: Path) -> None:
     (x_name,) = x_names
     axes.set(yscale="log", xlabel=NAMES.get(x_name, x_name), ylabel="secret bits per pulse")
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     try:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
@@ -73,7 +73,7 @@ def _bounds(axes: object, first: Rate) -> None:
         ("single_repeater_bits_per_use", "single-repeater bound", ":"),
     ):
         y = bound.terms[term].ravel()
-        is_finite = y < 1e3
+        is_finite = y < 20.0  # a channel without loss has no bound
         axes.plot(
             [at for at, has in zip(x, is_finite, strict=True) if has],
             y[is_finite],
