@@ -1,0 +1,125 @@
+"""Commands for a running network: links, keys, Eve, fibres."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qanat.cli.app import Json, State, attack, fault, key, link
+
+
+@link.command("list")
+def link_list(as_json: Json = False, state: State = None) -> None:
+    """All links: state, QBER, rates, buffers."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.link_list(state, as_json))
+
+
+@link.command("show")
+def link_show(
+    name: str,
+    block: Annotated[
+        str | None,
+        typer.Option(help="Derive the length of one key block: its number, its id, or `last`.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """One link, and how its last key blocks came about."""
+    from qanat.cli import live
+
+    if block is None:
+        raise typer.Exit(live.link_show(state, name, as_json))
+    raise typer.Exit(live.link_block(state, name, block, as_json))
+
+
+@key.command("get")
+def key_get(
+    sae: Annotated[str, typer.Argument(help="Who asks (the master SAE).")],
+    peer: Annotated[str, typer.Argument(help="Who shall fetch the same keys (the slave SAE).")],
+    number: Annotated[int, typer.Option(help="How many keys.")] = 1,
+    size: Annotated[int | None, typer.Option(help="Bits per key.", show_default=False)] = None,
+    as_json: Json = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the keys themselves.")] = False,
+    state: State = None,
+) -> None:
+    """Get new keys as the master SAE; prints key IDs, provenance and digests."""
+    from qanat.cli import keys
+
+    raise typer.Exit(keys.get(state, sae, peer, number=number, size_bits=size, as_json=as_json, is_revealing=reveal))
+
+
+@key.command("take")
+def key_take(
+    sae: Annotated[str, typer.Argument(help="Who asks (the slave SAE).")],
+    peer: Annotated[str, typer.Argument(help="Who got the keys first (the master SAE).")],
+    key_ids: Annotated[list[str], typer.Argument(help="Key IDs.")],
+    as_json: Json = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the keys themselves.")] = False,
+    state: State = None,
+) -> None:
+    """Take keys by their IDs as the slave SAE."""
+    from qanat.cli import keys
+
+    raise typer.Exit(keys.take(state, sae, peer, key_ids, as_json=as_json, is_revealing=reveal))
+
+
+@attack.command("list")
+def attack_list(as_json: Json = False) -> None:
+    """All attacks: what each takes, with defaults and units, and what it moves."""
+    from qanat.cli import attacks
+
+    raise typer.Exit(attacks.show(as_json))
+
+
+@attack.command("start")
+def attack_start(
+    link_name: Annotated[str, typer.Argument(metavar="LINK")],
+    kind: Annotated[str, typer.Argument(metavar="ATTACK", help="Its name; `qanat attack list` shows all.")],
+    pairs: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, as often as needed.", metavar="NAME=VALUE")
+    ] = None,
+    fraction: Annotated[float | None, typer.Option(help="Of the pulses (intercept-resend).")] = None,
+    transmittance: Annotated[float | None, typer.Option(help="Of the light that goes on (tap).")] = None,
+    rate_hz: Annotated[float | None, typer.Option(help="Photons per second (jamming).")] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Eve begins. Attacks of different names add up; the same name again replaces what it was."""
+    from qanat.cli import attacks
+
+    options = {"fraction": fraction, "transmittance": transmittance, "rate_hz": rate_hz}
+    raise typer.Exit(attacks.start(state, as_json, link_name, kind, options, pairs or ()))
+
+
+@attack.command("stop")
+def attack_stop(
+    link_name: Annotated[str, typer.Argument(metavar="LINK")],
+    kind: Annotated[
+        str | None, typer.Argument(metavar="ATTACK", help="Only this one; all of them when left out.")
+    ] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Eve leaves."""
+    from qanat.cli import attacks
+
+    raise typer.Exit(attacks.stop(state, as_json, link_name, kind))
+
+
+@fault.command("cut")
+def fault_cut(fibre: str, as_json: Json = False, state: State = None) -> None:
+    """Cut a fibre."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.change(state, as_json, "cut", fibre=fibre))
+
+
+@fault.command("mend")
+def fault_mend(fibre: str, as_json: Json = False, state: State = None) -> None:
+    """Mend it."""
+    from qanat.cli import live
+
+    raise typer.Exit(live.change(state, as_json, "mend", fibre=fibre))
