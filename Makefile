@@ -35,8 +35,8 @@ demo: $(VENV)/run-ready
 	@$(BIN)/qanat demo networks/metro.toml $(DEMO_OPTIONS)
 
 test: $(VENV)/dev-ready
-	@$(BIN)/ruff check src tests bench design docs
-	@$(BIN)/ruff format --check --quiet src tests bench design docs
+	@$(BIN)/ruff check src tests bench design docs examples
+	@$(BIN)/ruff format --check --quiet src tests bench design docs examples
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -rs tests src/qanat
