@@ -17,6 +17,7 @@ from qanat.keyrate.decoy_light import Light
 from qanat.keyrate.deviations import limits_named
 from qanat.keyrate.parameter import ParameterError
 from qanat.keyrate.protocol import Values
+from qanat.keyrate.satellite import pass_rate
 from qanat.keyrate.uncertain_light import UncertainLight, interval, uncertain
 
 CHANNELS = 10_000
@@ -254,9 +255,38 @@ def test_intensities_that_may_be_confused_are_refused(wrong):
         decoy_bb84(**wrong)
 
 
-def test_the_result_says_what_was_assumed_of_the_light():
-    assert not any("interval" in each for each in decoy_bb84().assumptions)
-    assert any("interval" in each for each in decoy_bb84(intensity_spread=0.01).assumptions)
+@pytest.mark.parametrize("size", [{}, {"n_x": 1e8}])
+def test_the_result_says_what_was_assumed_of_the_light(size):
+    assert not any("interval" in each for each in decoy_bb84(**size).assumptions)
+    assert any("interval" in each for each in decoy_bb84(intensity_spread=0.01, **size).assumptions)
+
+
+def test_a_satellite_pass_knows_intervals_too():
+    given = {"p_basis": 0.8, "nu": 0.1}
+    sure, off = (
+        pass_rate(decoy_bb84, [1e-2, 3e-2], [60.0, 60.0], intensity_spread=spread, **given) for spread in (0.0, 0.03)
+    )
+    assert 0 < off.rate_per_pulse < sure.rate_per_pulse
+    assert any("interval" in each for each in off.assumptions)
+
+
+@pytest.mark.parametrize("decoys", ["vacuum_weak", "two", "one"])
+def test_endless_blocks_reach_the_asymptotic_rate_with_intervals_too(decoys):
+    point = {
+        "distance_km": np.array([0.0, 50.0, 100.0]),
+        "intensity_spread": np.array([[0.005], [0.03]]),
+        "omega": 0.002,
+        "vacuum": "not_credited",
+        "decoys": decoys,
+    }
+    rare = {"p_mu": 0.999, "p_nu": 0.0005, "p_basis": 0.9995}
+    sizes = [decoy_bb84(n_x=size, **point, **rare).rate_per_pulse for size in (1e19, 1e21, 1e26)]
+    limit = decoy_bb84(**point).rate_per_pulse
+    assert (limit > 0).all()
+    assert (sizes[0] < sizes[1]).all()
+    assert (sizes[1] < sizes[2]).all()
+    assert (sizes[2] <= limit).all()
+    assert sizes[2] == pytest.approx(limit, rel=1e-2)
 
 
 def test_an_interval_knows_the_peak_of_the_law_inside_it():

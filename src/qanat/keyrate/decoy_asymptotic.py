@@ -129,7 +129,12 @@ def asymptotic(values: Values) -> Found:
             "single_photon_secret": secret,
             "error_correction": correction,
         },
-        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION, mismatch.ASSUMPTION),
+        assumptions=(
+            "asymptotic: no finite-size effects",
+            trojan.ASSUMPTION,
+            mismatch.ASSUMPTION,
+            *uncertain_light.assumed(values),
+        ),
         sifted=values["sifting"] * gain,
     )
 

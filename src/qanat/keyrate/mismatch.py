@@ -14,7 +14,7 @@ relation, with Alice's bit as the key, then leaves unknown to Eve, per click in 
 
     r [1 - h(e / r)] bits, e the observed error rate of the test basis.
 
-It is not tight: Bochkov and Trushechkin, Phys. Rev. A 99, 032308 (2019), for one photon at the receiver. Asymptotic.
+It is not tight: Bochkov and Trushechkin, arXiv:1810.04663, for one photon at the receiver. Asymptotic.
 """
 
 from __future__ import annotations

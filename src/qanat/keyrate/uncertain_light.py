@@ -7,9 +7,9 @@ not between settings of one pulse, and an n-photon detection has setting k with 
 
     p_k w_n(m_ki) / tau_n,  w_n(m) = e^-m m^n,  tau_n = sum_k p_k w_n(m_ki).
 
-This is how Wang, Peng, Zhang, Yang, Pan, Phys. Rev. A 77, 042311 (2008), treat source errors, and Mizutani et al., New
-J. Phys. 17, 093011 (2015), fluctuations in finite keys. We could read no more than their abstracts: the bounds are
-derived here, and tested against random adversaries and the best one that a linear program finds.
+Wang, Peng, Zhang, Yang, Pan, Phys. Rev. A 77, 042311 (2008), bound single photons from the ranges of a source's
+parameters; we could read no more than the abstract. The bounds here are derived here, and tested against random
+adversaries and the best one that a linear program finds.
 
 With c_k the counts over p_k, mu > nu > omega, and "-", "+" an interval's ends, each bound adds up counts such that no
 detection of n photons contributes more than it may, whatever its intensities within the intervals:
@@ -142,6 +142,11 @@ def worst_multiphoton(signal: Interval, decoy: Interval, faint: Interval, kappa:
 def is_uncertain(values: Values) -> bool:
     """Whether any intensity may be off."""
     return bool(np.any((values["intensity_spread"] > 0) | (values["intensity_rise"] > 0)))
+
+
+def assumed(values: Values) -> tuple[str, ...]:
+    """What is assumed of the light, besides what is always."""
+    return (ASSUMPTION,) if is_uncertain(values) else ()
 
 
 def interval(values: Values, intensity: Array) -> Interval:

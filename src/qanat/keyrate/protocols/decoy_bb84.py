@@ -37,7 +37,6 @@ asymptotic formulas Y0 + 1 - e^(-eta mu) (Ma et al., eq. 10).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,19 +62,16 @@ from qanat.keyrate.mismatch import MISMATCH_ALONE
 from qanat.keyrate.parameter import ONE, Array, total_of
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
-from qanat.keyrate.uncertain_light import ASSUMPTION as WITHIN
-from qanat.keyrate.uncertain_light import are_apart, is_uncertain, uncertain
+from qanat.keyrate.uncertain_light import are_apart, assumed, is_uncertain, uncertain
 
 
 def formula(values: Values) -> Found:
     """Asymptotic or finite, per emitted pulse."""
     if not is_finite(values):
-        found = asymptotic(values)
-    else:
-        expected = per_pulse(values)
-        n_sent = pulses(values, total_of(expected.n_key))
-        found = key(values, expected.times(n_sent), n_sent)
-    return replace(found, assumptions=(*found.assumptions, WITHIN)) if is_uncertain(values) else found
+        return asymptotic(values)
+    expected = per_pulse(values)
+    n_sent = pulses(values, total_of(expected.n_key))
+    return key(values, expected.times(n_sent), n_sent)
 
 
 def light_of(values: Values) -> Light:
@@ -132,7 +128,7 @@ def key(values: Values, seen: Seen, n_sent: Array) -> Found:
             "phase_error_rate": found.phase,
         },
         epsilon=epsilons(values),
-        assumptions=(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO),
+        assumptions=(*(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO), *assumed(values)),
         sifted=n_x / n_sent,
     )
 
