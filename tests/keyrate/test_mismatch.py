@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.linalg import eigvalsh
+from scipy.linalg import block_diag, eigvalsh
 
 from qanat.keyrate import bb84, decoy_bb84
 from qanat.keyrate.fibre import binary_entropy
@@ -12,6 +12,10 @@ from qanat.keyrate.protocol import Values
 
 HADAMARD = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
 KEPT = np.eye(2)
+PHOTONS = [(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)]  # at Bob's two detectors, in the basis that he measures
+TURNED = block_diag(
+    [[1.0]], HADAMARD, [[0.5, 0.5**0.5, 0.5], [0.5**0.5, 0.0, -(0.5**0.5)], [0.5, -(0.5**0.5), 0.5]]
+)  # from the key basis to the test basis: two modes at a balanced beam splitter
 STATES = 2000
 
 
@@ -27,30 +31,45 @@ def unknown_to_eve(state):
     them, so it is the entropy that forgetting Alice's phases adds."""
     forgotten = np.zeros_like(state)
     for bit in range(2):
-        at = np.kron(np.diag(KEPT[bit]), KEPT)
+        at = np.kron(np.diag(KEPT[bit]), np.eye(len(PHOTONS)))
         forgotten = forgotten + at @ state @ at
     return entropy(forgotten) - entropy(state)
 
 
-def random_state(rng, size=4):
-    """Of Alice's and Bob's qubits: mostly a good pair with something else mixed in, sometimes anything."""
-    pair = np.eye(2).ravel() / np.sqrt(2)
+def with_photons(first, second):
+    """Of Alice's qubit and Bob's photons: |0> with one photon number, |1> with another, in superposition."""
+    vector = np.zeros((2, len(PHOTONS)))
+    vector[0, PHOTONS.index(first)] = vector[1, PHOTONS.index(second)] = np.sqrt(0.5)
+    return vector.ravel()
+
+
+PAIR = with_photons((1, 0), (0, 1))
+TWINS = with_photons((2, 0), (0, 2))
+
+
+def random_state(rng):
+    """Of Alice's qubit and up to two photons at Bob: a good pair or its twin mostly, with something else mixed in."""
+    size = 2 * len(PHOTONS)
     noise = rng.normal(size=(size, 2)) + 1j * rng.normal(size=(size, 2))
     noise = noise @ noise.conj().T
     share = 10 ** rng.uniform(-4, 0)
-    vector = pair + 10 ** rng.uniform(-3, 0.5) * (rng.normal(size=4) + 1j * rng.normal(size=4)) * rng.integers(0, 2)
+    vector = PAIR + rng.choice([0.0, 0.0, 0.1, 1.0]) * TWINS
+    vector = vector + 10 ** rng.uniform(-3, 0.5) * rng.normal(size=(size, 2)) @ [1, 1j] * rng.integers(0, 2)
     vector = vector / np.linalg.norm(vector)
     return (1 - share) * np.outer(vector, vector.conj()) + share * noise / np.trace(noise).real
 
 
-def clicks(state, efficiencies, basis):
-    """Weights of clicks and of errors when both ends measure in a basis (Hadamard: the test), and the state behind the
-    click in the key basis."""
-    turned = np.kron(basis, basis)
-    state = turned @ state @ turned.T
-    law = state.diagonal().real.reshape(2, 2) * efficiencies
-    behind = np.kron(KEPT, np.diag(np.sqrt(efficiencies)))
-    return law.sum(), law[0, 1] + law[1, 0], behind @ state @ behind
+def clicks(state, efficiencies, is_test):
+    """Weights of clicks and of errors when both ends measure in a basis, and the state behind a click, were it the key
+    basis; a double click is given a random bit."""
+    if is_test:
+        turned = np.kron(HADAMARD, TURNED)
+        state = turned @ state @ turned.T
+    silent = (1 - np.asarray(efficiencies)) ** np.array(PHOTONS)
+    zero, one = (1 - silent[:, 0]) * (1 + silent[:, 1]) / 2, (1 - silent[:, 1]) * (1 + silent[:, 0]) / 2
+    law = state.diagonal().real.reshape(2, -1)
+    behind = np.kron(KEPT, np.diag(np.sqrt(zero + one)))
+    return (law @ (zero + one)).sum(), law[0] @ one + law[1] @ zero, behind @ state @ behind
 
 
 def an_attack(rng, ratio):
@@ -59,8 +78,8 @@ def an_attack(rng, ratio):
     for weight in rng.dirichlet(np.ones(3)):
         state = random_state(rng)
         pair = rng.permutation([1.0, ratio if rng.integers(2) else rng.uniform(ratio, 1)]) * rng.uniform(0.1, 1)
-        seen_key, _, behind = clicks(state, pair, KEPT)
-        _, wrong_test, _ = clicks(state, pair, HADAMARD)
+        seen_key, _, behind = clicks(state, pair, is_test=False)
+        _, wrong_test, _ = clicks(state, pair, is_test=True)
         known += weight * unknown_to_eve(behind)
         seen += weight * seen_key
         wrong += weight * wrong_test
@@ -86,10 +105,10 @@ def test_eve_never_leaves_less_unknown_than_the_bound_says():
 
 def test_the_time_shift_attack_leaves_what_is_known_of_it():
     """A good pair, one detector r times as efficient, Eve knows which: h(1 / (1 + r)) of each click, and no errors."""
-    pair = np.outer(np.eye(2).ravel(), np.eye(2).ravel()) / 2
+    pair = np.outer(PAIR, PAIR)
     for ratio in (0.01, 0.3, 0.9, 1.0):
-        seen, _, behind = clicks(pair, np.array([1.0, ratio]), KEPT)
-        assert clicks(pair, np.array([1.0, ratio]), HADAMARD)[1] == pytest.approx(0, abs=1e-12)
+        seen, _, behind = clicks(pair, [1.0, ratio], is_test=False)
+        assert clicks(pair, [1.0, ratio], is_test=True)[1] == pytest.approx(0, abs=1e-12)
         left = unknown_to_eve(behind) / seen
         assert left == pytest.approx(float(binary_entropy(np.array(1 / (1 + ratio)))), rel=1e-9)
         assert float(bound(ratio, 0.0)) == pytest.approx(ratio)
