@@ -43,7 +43,11 @@ def _pulses(name: str) -> Callable[[Any], float]:
 
 
 def _cascade_f(qber: float) -> Callable[[Any], float]:
-    return lambda rows: float(row(rows, what="cascade", size_bits=65_536, qber=qber)["f_mean"])
+    return lambda rows: float(row(rows, what="cascade", size_bits=1 << 22, pace="LOW_LEAK", qber=qber)["f_mean"])
+
+
+def _few_rounds(rows: Rows) -> dict[str, Any]:
+    return row(rows, what="cascade", size_bits=1_000_000, pace="FEW_ROUNDS", qber=0.02)
 
 
 def _wire(rtt_ms: float) -> Callable[[Any], float]:
@@ -81,9 +85,12 @@ TARGETS = (
         lambda found: float(found["statistical_windows_of_1_s"]["link_seconds_per_cpu_s"]),
     ),
     *(
-        Target("cascade", f"Cascade f at {qber:.0%}, 65,536-bit frames", limit, False, _cascade_f(qber))
+        Target("cascade", f"Cascade f at {qber:.0%}, low leak", limit, False, _cascade_f(qber))
         for qber, limit in CASCADE_F.items()
     ),
+    Target("cascade", "Cascade at 2 %, few rounds: f", 1.045, False, lambda rows: _few_rounds(rows)["f_mean"]),
+    Target("cascade", "  and its round trips", 200, False, lambda rows: _few_rounds(rows)["rounds_mean"] / 2),
+    Target("cascade", "  and Mbit / CPU-s", 80, True, lambda rows: _few_rounds(rows)["mbit_per_cpu_s"]),
     Target("cascade_wire", "Cascade, two processes, Mbit/s sifted", 80, True, _wire(0)),
     Target("cascade_wire", "Cascade with 10 ms round trip, Mbit/s", 50, True, _wire(10)),
     Target("cascade_wire", "Cascade with 100 ms round trip, Mbit/s", 20, True, _wire(100)),

@@ -106,7 +106,7 @@ def test_hashes_of_a_wrong_size_are_refused(change):
 
 
 def test_ldpc_makes_the_same_key_at_both_ends_and_says_so():
-    pair = Pair(plan=a_plan(reconciliation="ldpc", **LARGE), p_flip=0.01)
+    pair = Pair(plan=a_plan(reconciliation="ldpc", **LARGE), p_flip=0.02)
     pair.run(BLOCKS)
     (report,) = reports_of(pair)
     assert report.method == "ldpc"
