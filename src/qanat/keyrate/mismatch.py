@@ -31,6 +31,8 @@ ASSUMPTION = "whatever arrives, the less efficient detector is at least efficien
 def unknown_share(values: Values, error: Array) -> Array:
     """Of a bit, what Eve may know: h(e), or 1 - r [1 - h(e / r)]."""
     equal = values["efficiency_ratio"]
+    if (equal == 1).all():
+        return phase_entropy(error)
     return (1 - equal) + equal * phase_entropy(error / equal)
 
 

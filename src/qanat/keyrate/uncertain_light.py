@@ -30,6 +30,7 @@ independent given what was detected, so that Hoeffding's and Chernoff's deviatio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -45,22 +46,30 @@ LEAST, MOST = 0, 1
 INTENSITY_MAX = 2.0  # up to here e^-m m^n rises with m for all n >= 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: weights and coefficients are computed once
 class Interval:
     """Where a mean photon number may lie."""
 
     low: Array
     high: Array
 
+    @cached_property
+    def weights(self) -> tuple[tuple[Array, Array], ...]:
+        """Of none, one and two photons."""
+        return tuple(self._weight(photons) for photons in range(3))
+
     def weight(self, photons: int) -> tuple[Array, Array]:
         """Least and most of e^-m m^n: it rises up to m = n, then falls."""
+        return self.weights[photons]
+
+    def _weight(self, photons: int) -> tuple[Array, Array]:
         ends = [np.exp(-m) * m**photons for m in (self.low, self.high)]
         is_inside = (self.low < photons) & (photons < self.high)
         peak = np.exp(-float(photons)) * float(photons) ** photons
         return np.minimum(*ends), np.where(is_inside, peak, np.maximum(*ends))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class UncertainLight(Light):
     """Light of which each intensity lies within its interval; ``intensities`` are the nominal ones.
 
@@ -81,13 +90,18 @@ class UncertainLight(Light):
         return ratio(low[-1] - share * high[-2], gives / self._tau(0, *self._others(LEAST), LEAST, MOST))
 
     def single(self, low: Counts, high: Counts, empty: Array) -> Array:
+        kappa, gamma, of_empty, most = self._singles
+        return ratio(low[1] - kappa * high[2] - gamma * (high[0] - of_empty * empty), most)
+
+    @cached_property
+    def _singles(self) -> tuple[Array, Array, Array, Array]:
+        """kappa, gamma, min(w_0(mu) / tau_0) and C."""
         signal, decoy, faint = self.intervals
         kappa = np.exp(faint.high - decoy.low)
         gamma = worst_multiphoton(signal, decoy, faint, kappa)
-        known = low[1] - kappa * high[2] - gamma * high[0]
-        known = known + gamma * empty * signal.weight(0)[LEAST] / self._tau(0, LEAST, MOST, MOST)
         gives = decoy.weight(1)[MOST] - kappa * faint.weight(1)[LEAST] - gamma * signal.weight(1)[LEAST]
-        return ratio(known, gives / self._tau(1, LEAST, MOST, LEAST))
+        of_empty = signal.weight(0)[LEAST] / self._tau(0, LEAST, MOST, MOST)
+        return kappa, gamma, of_empty, gives / self._tau(1, LEAST, MOST, LEAST)
 
     def single_beside(self, low: Counts, high: Counts, errors_high: Counts, deviation: Array) -> Array:
         signal, decoy = self.intervals
@@ -141,7 +155,7 @@ def worst_multiphoton(signal: Interval, decoy: Interval, faint: Interval, kappa:
 
 def is_uncertain(values: Values) -> bool:
     """Whether any intensity may be off."""
-    return bool(np.any((values["intensity_spread"] > 0) | (values["intensity_rise"] > 0)))
+    return bool(values["intensity_spread"].any() or values["intensity_rise"].any())
 
 
 def assumed(values: Values) -> tuple[str, ...]:

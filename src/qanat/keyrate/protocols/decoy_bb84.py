@@ -177,7 +177,7 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
         text="intensities that may be off need decoys other than infinite, and intervals that do not touch: nu's ends "
         "below mu's, omega's below nu's, and mu's at 2 photons at most",
         holds=lambda values: np.asarray(
-            (not is_uncertain(values)) | (_has_decoys(values) & are_apart(values, intensities_of(values)))
+            not is_uncertain(values) or (_has_decoys(values) and are_apart(values, intensities_of(values)))
         ),
     ),
     *BLOCK_CONSTRAINTS,
