@@ -45,6 +45,7 @@ class End:
         self.schedule = schedule_from_qber(BLOCK_BITS, options.qber, pace=Pace[options.pace])
         self.active, self.due, self.early = {}, collections.deque(), {}
         self.begun = self.done = self.leak = self.rounds = 0
+        self.room = memoryview(bytearray(1 << 20))
         self.digests, self.out, self.buffer, self.cpu_s = [], bytearray(), bytearray(), 0.0
 
     def begin(self):
@@ -81,18 +82,18 @@ class End:
         self.ask(number)
 
     def receive(self):
-        data = self.connection.recv(1 << 20)
-        self.buffer += data
+        size = self.connection.recv_into(self.room)  # a fresh megabyte for each message would cost more than Cascade
+        self.buffer += self.room[:size]
         at = 0
         while len(self.buffer) - at >= HEADER.size:
-            number, size = HEADER.unpack_from(self.buffer, at)
-            if len(self.buffer) - at < HEADER.size + size:
+            number, length = HEADER.unpack_from(self.buffer, at)
+            if len(self.buffer) - at < HEADER.size + length:
                 break
-            answer = bytes(self.buffer[at + HEADER.size : at + HEADER.size + size])
+            answer = bytes(memoryview(self.buffer)[at + HEADER.size : at + HEADER.size + length])
             self.due.append((time.monotonic() + self.options.rtt_ms / 2000, number, answer))
-            at += HEADER.size + size
+            at += HEADER.size + length
         del self.buffer[:at]
-        return bool(data)
+        return size > 0
 
     def run(self, count):
         self.connection.setblocking(False)

@@ -37,9 +37,11 @@ def pages() -> dict[str, str]:
         "session-states.md": states,
     }
     sys.path.append(str(Path(__file__).parent))  # also when a test loads this file by its path
+    import demonstration_page
     import rate_pages
 
     texts = {name: maker() for name, maker in makers.items()} | rate_pages.pages()
+    texts["demonstrations.md"] = demonstration_page.page()
     return {name: MADE + text.rstrip() + "\n" for name, text in texts.items()}
 
 

@@ -175,6 +175,20 @@ def rate(
 
 
 @app.command()
+def reproduce(
+    name: Annotated[
+        str | None, typer.Argument(help="One demonstration, in full; all in a table when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute the field's landmark experiments from stated inputs and hold them against what was published. Exit code 1
+    when one that claims to pass does not."""
+    from qanat.cli.reproduce import reproduce as run
+
+    raise typer.Exit(run(name, as_json))
+
+
+@app.command()
 def sim(
     file: NetworkFile = None,
     duration: Annotated[str, typer.Option(help="Virtual time, such as 90s, 10min or 1h.")] = "1h",

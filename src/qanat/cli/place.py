@@ -22,6 +22,15 @@ def network_path(file: Path | None) -> Path:
     raise EnvironmentProblem("the metro network file is missing from this installation; name a network file")
 
 
+def demonstrations_path() -> Path:
+    """The landmark experiments that come with qanat."""
+    here = Path(__file__).resolve()
+    for candidate in (here.parents[1] / "authorities", here.parents[3] / "authorities"):
+        if (candidate / "demonstrations.toml").exists():
+            return candidate / "demonstrations.toml"
+    raise EnvironmentProblem("the list of demonstrations is missing from this installation")
+
+
 def running_state(chosen: Path | None) -> StateDir:
     """The state directory of the network that a command talks to.
 
