@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qanat.keyrate import trojan
+from qanat.keyrate import mismatch, trojan, uncertain_light
 from qanat.keyrate.decoy import single_photon_errors_from, single_photons_from, vacuum_from
-from qanat.keyrate.fibre import background, binary_entropy, phase_entropy, ratio, transmittance
+from qanat.keyrate.decoy_light import Counts
+from qanat.keyrate.fibre import background, binary_entropy, ratio, transmittance
 from qanat.keyrate.parameter import ONE, ZERO, Array
 from qanat.keyrate.protocol import Found, Values
+from qanat.keyrate.uncertain_light import MOST, UncertainLight
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +65,84 @@ def bounds_one(channel: Channel, mu: Array, nu: Array) -> tuple[Array, Array, Ar
     return y0, np.maximum(y1, 0.0), np.minimum(ratio(wrong, y1, 0.5), 0.5)
 
 
-def asymptotic(values: Values) -> Found:
-    """Eq. (1) of Ma et al."""
-    channel = Channel(transmittance(values), background(values), values["misalignment"], values["p_afterpulse"])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Y_0, Y_1 and the signal's gains from empty pulses and single photons, all from below; e_1 from above."""
+
+    y0: Array
+    y1: Array
+    e1: Array
+    q0: Array
+    q1: Array
+
+
+def known(values: Values, channel: Channel) -> Known:
+    """By the variant that was chosen."""
     mu, variant = values["mu"], values.choice("decoys")
+    if uncertain_light.is_uncertain(values):
+        return known_uncertain(values, channel)
     if variant == "infinite":
         y0, (y1, e1) = channel.y0, channel.single
     elif variant == "one":
         y0, y1, e1 = bounds_one(channel, mu, values["nu"])
     else:
         y0, y1, e1 = bounds(channel, mu, values["nu"], omega_of(values))
-    gain, q1 = channel.gain(mu), y1 * mu * np.exp(-mu)
-    qber = np.minimum(ratio(channel.errors(mu), gain, 0.5), 0.5)
+    return Known(y0=y0, y1=y1, e1=e1, q0=y0 * np.exp(-mu), q1=y1 * mu * np.exp(-mu))
+
+
+def known_uncertain(values: Values, channel: Channel) -> Known:
+    """Intensities within intervals: ``uncertain_light``; of the key, the signal is all."""
+    light = UncertainLight(
+        intensities=intensities_of(values),
+        p_intensities=(ONE, *(ZERO,) * (len(intensities_of(values)) - 1)),
+        intervals=tuple(uncertain_light.interval(values, each) for each in intensities_of(values)),
+    )
+    q, m = (tuple(map(of, light.intensities)) for of in (channel.gain, channel.errors))
+    q0 = np.maximum(light.empty(q, q), 0.0)
+    single = light.single_beside(q, q, m, ZERO) if len(q) == 2 else light.single(q, q, q0)
+    q1 = np.maximum(single, 0.0)
+    e1 = np.clip(ratio(light.errors(m, m), q1, 0.5), 0.0, 0.5)
+    w0, w1 = (light.intervals[0].weight(photons)[MOST] for photons in (0, 1))
+    return Known(y0=q0 / w0, y1=q1 / w1, e1=e1, q0=q0, q1=q1)
+
+
+def asymptotic(values: Values) -> Found:
+    """Eq. (1) of Ma et al."""
+    channel = Channel(transmittance(values), background(values), values["misalignment"], values["p_afterpulse"])
+    found, gain = known(values, channel), channel.gain(values["mu"])
+    qber = np.minimum(ratio(channel.errors(values["mu"]), gain, 0.5), 0.5)
     correction = gain * values["f_ec"] * binary_entropy(qber)
-    phase = trojan.phase_error(values, e1, y1)
-    secret = q1 * (1 - phase_entropy(phase))
-    vacuum = y0 * np.exp(-mu) * credits_vacuum(values, by_source=False)
+    phase = trojan.phase_error(values, found.e1, found.y1)
+    secret = found.q1 * (1 - mismatch.unknown_share(values, phase))
+    vacuum = found.q0 * credits_vacuum(values, by_source=False)
     return Found(
         rate=values["sifting"] * (vacuum + secret - correction),
         qber=qber,
         terms={
             "gain": gain,
-            "yield_vacuum": y0,
-            "yield_single_photon": y1,
-            "error_single_photon": e1,
+            "yield_vacuum": found.y0,
+            "yield_single_photon": found.y1,
+            "error_single_photon": found.e1,
             "phase_error_single_photon": phase,
-            "gain_single_photon": q1,
+            "gain_single_photon": found.q1,
             "vacuum_secret": vacuum,
             "single_photon_secret": secret,
             "error_correction": correction,
         },
-        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION),
+        assumptions=(
+            "asymptotic: no finite-size effects",
+            trojan.ASSUMPTION,
+            mismatch.ASSUMPTION,
+            *uncertain_light.assumed(values),
+        ),
         sifted=values["sifting"] * gain,
     )
+
+
+def intensities_of(values: Values) -> Counts:
+    """What the source sends, brightest first."""
+    two = values["mu"], values["nu"]
+    return two if values.choice("decoys") == "one" else (*two, omega_of(values))
 
 
 def credits_vacuum(values: Values, *, by_source: bool) -> bool:

@@ -14,31 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from qanat.keyrate.block import missing_from_phase
-from qanat.keyrate.decoy import single_photon_errors_from, single_photons_from, vacuum_from
+from qanat.keyrate.decoy_light import Counts, Light
 from qanat.keyrate.deviations import Limits
-from qanat.keyrate.parameter import ZERO, Array, total_of
+from qanat.keyrate.parameter import Array, total_of
 from qanat.keyrate.sampling import rest_deviation
 
 SHARES_TWO, SHARES_ONE = 21, 19
-Counts = tuple[Array, ...]  # per intensity, brightest first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Light:
-    """Mean photon numbers, brightest first, and their probabilities. Arrays that broadcast."""
-
-    intensities: Counts
-    p_intensities: Counts
-
-    def tau(self, photons: int) -> Array:
-        """tau_0 or tau_1: probability of an empty pulse, of one photon."""
-        pairs = zip(self.p_intensities, self.intensities, strict=True)
-        return total_of(p * np.exp(-mu) * mu**photons for p, mu in pairs)
-
-    def scales(self) -> Counts:
-        """e^mu_k / p_k."""
-        pairs = zip(self.p_intensities, self.intensities, strict=True)
-        return tuple(np.exp(mu) / p for p, mu in pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,20 +67,16 @@ class Proven:
 def two_decoys(light: Light, seen: Seen, limits: Limits, epsilon_sec: Array) -> Proven:
     """Bounds of Lim et al. 2014, eqs. (2) to (5)."""
     share = epsilon_sec / SHARES_TWO
-    tau_0, tau_1, scales = light.tau(0), light.tau(1), light.scales()
-    _, mu2, mu3 = light.intensities
+    scales = light.scales()
 
     def bounds(n: Counts) -> tuple[Array, Array]:
         low, high = limits(n, scales, share)
-        empty = np.maximum(vacuum_from(tau_0, mu2, mu3, high[1], low[2]), 0.0)
-        empty = np.minimum(empty, total_of(n))
-        three = light.intensities[0], mu2, mu3
-        return empty, single_photons_from(tau_1, three, high[0], low[1], high[2], empty / tau_0)
+        empty = np.clip(light.empty(low, high), 0.0, total_of(n))
+        return empty, light.single(low, high, empty)
 
     vacuum, single = bounds(seen.n_key)
     single_test = bounds(seen.n_test)[1]
-    low, high = limits(seen.m_test, scales, share)
-    errors = single_photon_errors_from(tau_1, mu2, mu3, high[1], np.maximum(low[2], 0.0))
+    errors = light.errors(*limits(seen.m_test, scales, share))
     return _proven(seen, vacuum, single, single_test, errors, share)
 
 
@@ -111,21 +88,17 @@ def one_decoy(light: Light, seen: Seen, limits: Limits, epsilon_sec: Array) -> P
     chosen, before the block is made: the 19 shares pay for one.
     """
     share = epsilon_sec / SHARES_ONE
-    tau_0, tau_1, scales = light.tau(0), light.tau(1), light.scales()
-    mu1, mu2 = light.intensities
+    scales = light.scales()
 
     def bounds(n: Counts, m: Counts) -> tuple[Array, Array]:
         low, high = limits(n, scales, share)
-        few = np.minimum(*limits(m, scales, share)[1])
-        most: Array = 2 * (few + np.sqrt(total_of(n) / 2 * -np.log(share)) / tau_0)
-        empty = np.maximum(vacuum_from(tau_0, mu1, mu2, high[0], low[1]), 0.0)
-        single = single_photons_from(tau_1, (mu1, mu2, ZERO), high[0], low[1], most, most)
-        return np.minimum(empty, total_of(n)), single
+        deviation = np.sqrt(total_of(n) / 2 * -np.log(share))
+        single = light.single_beside(low, high, limits(m, scales, share)[1], deviation)
+        return np.clip(light.empty(low, high), 0.0, total_of(n)), single
 
     vacuum, single = bounds(seen.n_key, seen.m_key)
     single_test = bounds(seen.n_test, seen.m_test)[1]
-    low, high = limits(seen.m_test, scales, share)
-    errors = single_photon_errors_from(tau_1, mu1, mu2, high[0], np.maximum(low[1], 0.0))
+    errors = light.errors(*limits(seen.m_test, scales, share))
     return _proven(seen, vacuum, single, single_test, errors, share)
 
 

@@ -62,6 +62,23 @@ QUANTITIES: Final[dict[str, Quantity]] = {
         text="mean photon number of a Trojan-horse probe as it comes back out of the transmitter",
         high=10.0,
     ),
+    "intensity_spread": Quantity(
+        unit="ratio",
+        text="how far each pulse's mean photon number may lie from the nominal one, up or down",
+        high=1.0,
+        is_high_open=True,
+    ),
+    "intensity_rise": Quantity(
+        unit="ratio",
+        text="how much brighter pulses may be than they should without a monitor seeing it: laser seeding",
+        high=10.0,
+    ),
+    "efficiency_ratio": Quantity(
+        unit="ratio",
+        text="of the less efficient detector to the other, the least that light from outside can bring about",
+        high=1.0,
+        is_low_open=True,
+    ),
     # basis and sifting
     "sifting": Quantity(
         unit="factor",

@@ -6,6 +6,9 @@
 With ``mu_trojan`` photons of a Trojan-horse probe coming back per pulse, the phase error rate is that of Lucamarini et
 al., Phys. Rev. X 5, 031030 (2015): sin^2(a + b) with E = sin^2 a, cos b = 1 - 2 Delta / Y, 1 - 2 Delta = e^-mu cos mu.
 
+With detectors that Eve can make unequal, down to ``efficiency_ratio`` r, Eve may know all but r [1 - h(E / r)] of a bit
+in place of 1 - h(E) (``mismatch.py``; both attacks at once are not bounded).
+
 **Finite** (``n_x`` sifted bits in the key basis, or ``n_sent`` pulses), against general attacks: Tomamichel, Lim,
 Gisin, Renner, Nat. Commun. 3, 634 (2012), eq. (2): l = n [1 - h(E + mu)] - f n h(E) - log2(2 / (epsilon_sec^2
 epsilon_cor)) with mu = sqrt((n + k) (k + 1) / (n k^2) ln(4 / epsilon_sec)). Both ends choose the key basis with
@@ -20,15 +23,22 @@ from typing import Any
 import numpy as np
 
 from qanat.keyrate import trojan
-from qanat.keyrate.block import BLOCK_CONSTRAINTS, NO_TROJAN_IN_A_BLOCK, block_parameters, is_finite
+from qanat.keyrate.block import (
+    BLOCK_CONSTRAINTS,
+    NO_MISMATCH_IN_A_BLOCK,
+    NO_TROJAN_IN_A_BLOCK,
+    block_parameters,
+    is_finite,
+)
 from qanat.keyrate.fibre import (
     background,
     binary_entropy,
     channel_parameters,
-    phase_entropy,
     ratio,
     transmittance,
 )
+from qanat.keyrate.mismatch import ASSUMPTION as MATCHED
+from qanat.keyrate.mismatch import MISMATCH_ALONE, unknown_share
 from qanat.keyrate.pair_finite import Pairs, finite, key, sifted_pairs
 from qanat.keyrate.parameter import Array, Parameter
 from qanat.keyrate.protocol import Found, Protocol, Values
@@ -55,7 +65,7 @@ def formula(values: Values) -> Found:
         return finite(values, per_pulse(values))
     clicked, qber = single_photon_clicks(values)
     error = trojan.phase_error(values, qber, clicked)
-    correction, phase = values["f_ec"] * binary_entropy(qber), phase_entropy(error)
+    correction, phase = values["f_ec"] * binary_entropy(qber), unknown_share(values, error)
     return Found(
         rate=values["sifting"] * clicked * (1 - correction - phase),
         qber=qber,
@@ -65,7 +75,7 @@ def formula(values: Values) -> Found:
             "privacy_amplification_per_bit": phase,
             "phase_error": error,
         },
-        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION),
+        assumptions=("asymptotic: no finite-size effects", trojan.ASSUMPTION, MATCHED),
     )
 
 
@@ -95,16 +105,18 @@ bb84 = Protocol(
     parameters=(
         *single_photon_parameters(),
         parameter("mu_trojan", 0.0, "an isolated transmitter"),
+        parameter("efficiency_ratio", 1.0, "equal detectors"),
         *block_parameters(),
     ),
     formula=formula,
     assumptions=("the source emits exactly one photon per pulse",),
-    constraints=(*BLOCK_CONSTRAINTS, NO_TROJAN_IN_A_BLOCK),
+    constraints=(*BLOCK_CONSTRAINTS, NO_TROJAN_IN_A_BLOCK, NO_MISMATCH_IN_A_BLOCK, MISMATCH_ALONE),
     free=free,
     sources=(
         "Shor, Preskill, PRL 85, 441 (2000)",
         "Gottesman, Lo, Lutkenhaus, Preskill, QIC 4, 325 (2004)",
         "Lucamarini et al., PRX 5, 031030 (2015), for mu_trojan",
+        "Fung, Tamaki, Qi, Lo, Ma, QIC 9, 131 (2009), for efficiency_ratio; the bound is ours",
         "Tomamichel, Lim, Gisin, Renner, Nat. Commun. 3, 634 (2012)",
     ),
 )

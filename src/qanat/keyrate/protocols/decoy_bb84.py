@@ -24,6 +24,12 @@ not. Expected counts predict a rate; they are no key.
 With ``mu_trojan`` photons of a Trojan-horse probe coming back per pulse, the asymptotic phase error rate of single
 photons is that of Lucamarini et al., Phys. Rev. X 5, 031030 (2015) (``trojan.py``): Delta / Y_1 grows with the loss.
 
+Pulses may be off by ``intensity_spread`` up or down, and brighter by ``intensity_rise`` under a seeded laser, as Eve
+likes: Y_1 and e_1 are then bounded by the worst intensities within these intervals, asymptotic and finite
+(``uncertain_light.py``). With detectors that Eve can make unequal, down to ``efficiency_ratio`` r, the asymptotic share
+1 - h(e_1) is r [1 - h(e_1 / r)] (``mismatch.py``), without a Trojan horse beside it. Expected counts stay those of
+nominal intensities and equal detectors: what these parameters hold is what Eve could do unseen.
+
 The channel: a click without afterpulse has probability 1 - (1 - Y0) e^(-eta mu) (Lim et al., section IV), in the
 asymptotic formulas Y0 + 1 - e^(-eta mu) (Ma et al., eq. 10).
 """
@@ -37,6 +43,7 @@ import numpy as np
 
 from qanat.keyrate.block import (
     BLOCK_CONSTRAINTS,
+    NO_MISMATCH_IN_A_BLOCK,
     NO_TROJAN_IN_A_BLOCK,
     block_parameters,
     epsilons,
@@ -46,13 +53,16 @@ from qanat.keyrate.block import (
     verification,
 )
 from qanat.keyrate.channel_model import p_detection, p_error
-from qanat.keyrate.decoy_asymptotic import asymptotic, credits_vacuum, omega_of
-from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Light, Seen, one_decoy, two_decoys
+from qanat.keyrate.decoy_asymptotic import asymptotic, credits_vacuum, intensities_of, omega_of
+from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Seen, one_decoy, two_decoys
+from qanat.keyrate.decoy_light import Light
 from qanat.keyrate.deviations import limits_named
 from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, ratio, transmittance
+from qanat.keyrate.mismatch import MISMATCH_ALONE
 from qanat.keyrate.parameter import ONE, Array, total_of
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
+from qanat.keyrate.uncertain_light import are_apart, assumed, is_uncertain, uncertain
 
 
 def formula(values: Values) -> Found:
@@ -66,11 +76,9 @@ def formula(values: Values) -> Found:
 
 def light_of(values: Values) -> Light:
     """The intensities that a finite block sends."""
-    mu, nu, p_mu = values["mu"], values["nu"], values["p_mu"]
-    if values.choice("decoys") == "one":
-        return Light(intensities=(mu, nu), p_intensities=(p_mu, 1 - p_mu))
-    p_nu = values["p_nu"]
-    return Light(intensities=(mu, nu, omega_of(values)), p_intensities=(p_mu, p_nu, 1 - p_mu - p_nu))
+    p_mu, p_nu = values["p_mu"], values["p_nu"]
+    rest = (1 - p_mu,) if values.choice("decoys") == "one" else (p_nu, 1 - p_mu - p_nu)
+    return uncertain(values, Light(intensities=intensities_of(values), p_intensities=(p_mu, *rest)))
 
 
 def per_pulse(values: Values) -> Seen:
@@ -120,7 +128,7 @@ def key(values: Values, seen: Seen, n_sent: Array) -> Found:
             "phase_error_rate": found.phase,
         },
         epsilon=epsilons(values),
-        assumptions=(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO),
+        assumptions=(*(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO), *assumed(values)),
         sifted=n_x / n_sent,
     )
 
@@ -164,8 +172,18 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
         text="no block is long enough for infinitely many decoys: take two, vacuum_weak or one",
         holds=lambda values: np.asarray(_has_decoys(values) or not is_finite(values)),
     ),
+    Constraint(
+        name="intensity_spread",
+        text="intensities that may be off need decoys other than infinite, and intervals that do not touch: nu's ends "
+        "below mu's, omega's below nu's, and mu's at 2 photons at most",
+        holds=lambda values: np.asarray(
+            not is_uncertain(values) or (_has_decoys(values) and are_apart(values, intensities_of(values)))
+        ),
+    ),
     *BLOCK_CONSTRAINTS,
     NO_TROJAN_IN_A_BLOCK,
+    NO_MISMATCH_IN_A_BLOCK,
+    MISMATCH_ALONE,
 )
 
 
@@ -194,6 +212,9 @@ decoy_bb84 = Protocol(
         parameter("vacuum", None, "as the source has it", is_optional=True),
         parameter("deviations", "hoeffding", "Lim et al. 2014, Rusca et al. 2018"),
         parameter("mu_trojan", 0.0, "an isolated transmitter"),
+        parameter("intensity_spread", 0.0, "intensities as set"),
+        parameter("intensity_rise", 0.0, "an isolated laser"),
+        parameter("efficiency_ratio", 1.0, "equal detectors"),
         parameter("mu", 0.48, "Ma et al. 2005, section V", search=(0.01, 1.2)),
         parameter("nu", 0.05, "Ma et al. 2005, section V", search=(0.002, 0.6)),
         parameter("omega", 0.0, "vacuum", search=(0.0, 0.05)),
@@ -211,6 +232,8 @@ decoy_bb84 = Protocol(
         "Lo, Ma, Chen, PRL 94, 230504 (2005)",
         "Lim, Curty, Walenta, Xu, Zbinden, PRA 89, 022307 (2014)",
         "Lucamarini et al., PRX 5, 031030 (2015), for mu_trojan",
+        "Wang, Peng, Zhang, Yang, Pan, PRA 77, 042311 (2008), for intensity_spread and intensity_rise; bounds are ours",
+        "Fung, Tamaki, Qi, Lo, Ma, QIC 9, 131 (2009), for efficiency_ratio; the bound is ours",
         "Rusca, Boaron, Grunenfelder, Martin, Zbinden, APL 112, 171104 (2018)",
     ),
 )
