@@ -56,7 +56,7 @@ def page(name: str) -> str:
     )
     picture = f"![Secret bits per pulse over distance]({name}.svg)\n\n" if (FOLDER / f"{name}.svg").exists() else ""
     return (
-        f"# {name}\n\n{protocol.title}.\n\n{prose}\n\n{picture}"
+        f"# {name}: {protocol.title}\n\n{prose}\n\n{picture}"
         f"    qanat rate {name} --distance-km 0:100:10\n\n"
         "## Assumes\n\n" + "\n".join(f"- {each}" for each in protocol().assumptions) + "\n\n"
         "## Parameters\n\nThose with * are chosen by `--optimise` unless set.\n\n"
