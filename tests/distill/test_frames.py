@@ -133,6 +133,8 @@ def test_the_choice_rests_on_rate_and_round_trip_time():
     assert chosen(block, far, 500_000_000)[0] is Method.LDPC  # a geostationary satellite and back
     assert chosen(block, replace(far, reconciliation="cascade"), 500_000_000)[0] is Method.CASCADE
     assert chosen(block, replace(near, reconciliation="ldpc"), 0)[0] is Method.LDPC
+    paces = [chosen(block, replace(near, reconciliation=name), 0)[1] for name in ("cascade", "cascade-low-leak")]
+    assert paces[0] < paces[1]  # larger first blocks
 
 
 @pytest.mark.parametrize("method", [0, 3, -1, 10**9])
@@ -146,5 +148,7 @@ def test_a_peer_may_not_choose_what_the_plan_forbids():
     from qanat.distill.ldpc.parameters import ldpc_parameters
 
     parameters = ldpc_parameters(len(bits), 0.02)
-    with pytest.raises(RemoteProtocolError):
-        rounds(2, parameters, bytes(16), bits=bits, is_reference=False, plan=a_plan(reconciliation="cascade"))
+    for name in ("cascade", "cascade-low-leak"):
+        plan = a_plan(reconciliation=name)
+        with pytest.raises(RemoteProtocolError):
+            rounds(2, parameters, bytes(16), bits=bits, is_reference=False, plan=plan)

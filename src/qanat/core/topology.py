@@ -70,7 +70,7 @@ class Link:
         transmitter, receiver: Names of module datasheets.
         clock_hz: Pulses per second.
         block_sifted_bits: X bits of one key block, on average.
-        reconciliation: "auto", "cascade" or "ldpc".
+        reconciliation: "auto", "cascade", "cascade-low-leak" or "ldpc".
         pulse_block_ns: Link time of one pulse block.
         epsilon_sec, epsilon_cor: Secrecy and correctness of one key block.
         environment: What weather a simulated link has; None: none at all, and nothing drifts.

@@ -40,7 +40,8 @@ def chosen(block: GatheredBlock, plan: SessionPlan, round_trip_ns: int) -> tuple
         parameters = ldpc_parameters(block.size_bits, qber, round_trip_ns)
         if parameters is not None:
             return Method.LDPC, parameters
-    pace = pace_for(block.end_ns - block.start_ns, round_trip_ns)
+    is_asked = plan.reconciliation == "cascade-low-leak"
+    pace = Pace.LOW_LEAK if is_asked else pace_for(block.end_ns - block.start_ns, round_trip_ns)
     return Method.CASCADE, bytes(schedule_from_qber(block.size_bits, qber, pace=pace).log2_sizes)
 
 
@@ -67,7 +68,7 @@ def rounds(method: int, parameters: bytes, seed: bytes, *, bits: Bits, is_refere
     """
     if len(seed) != SEED_BYTES:
         raise RemoteProtocolError(f"a seed of {len(seed)} bytes for reconciliation; it has {SEED_BYTES}")
-    if method == Method.LDPC and plan.reconciliation != "cascade":
+    if method == Method.LDPC and not plan.reconciliation.startswith("cascade"):
         return LdpcReconciler(bits, is_reference=is_reference, parameters=parameters, seed=seed)
     schedule = schedule_from_sizes(len(bits), parameters) if method == Method.CASCADE else None
     if schedule is None:

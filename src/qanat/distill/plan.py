@@ -10,7 +10,7 @@ from qanat.core.ids import BlockId, LinkId, block_id
 from qanat.crypto.verification import collision_bound
 
 INTENSITY_COUNT = 3  # the two-decoy proof
-RECONCILIATIONS = ("auto", "cascade", "ldpc")
+RECONCILIATIONS = ("auto", "cascade", "cascade-low-leak", "ldpc")
 SIFTED_BITS_MAX = 8_000_000  # a Toeplitz seed of twice that fits one message (messages.MESSAGE_BYTES_MAX)
 
 
@@ -31,7 +31,7 @@ class SessionPlan:
         is_three_state: The test basis has bit 0 alone; crossed detections are told too, for ``keyrate.three_state``.
         is_simulated: No photons were involved; keys are labelled accordingly.
         in_flight_bytes_max: Memory that open key blocks may take at each end, see ``in_flight.py``.
-        reconciliation: "auto", "cascade" or "ldpc", see ``methods.py``.
+        reconciliation: "auto", "cascade", "cascade-low-leak" or "ldpc", see ``methods.py``.
         tag_key_generations_max: Key blocks that may authenticate one another in a row, see ``authenticate.py``.
         round_trip_ns: Of the classical channel, where it is known beforehand; measured when None.
 

@@ -77,7 +77,7 @@ class LinkDocument(Document):
     clock_hz: float = Field(default=1e9, ge=1e3, le=1e11, description="Pulses per second")
     # Below 10 000 bits no proof gives key; above 4 million a Toeplitz seed does not fit one message (distill.plan).
     block_sifted_bits: int = Field(default=200_000, ge=10_000, le=4_000_000)
-    reconciliation: Literal["auto", "cascade", "ldpc"] = Field(
+    reconciliation: Literal["auto", "cascade", "cascade-low-leak", "ldpc"] = Field(
         default="auto", description="How errors are corrected; auto: by the link's rate and round-trip time"
     )
     pulse_block_ns: int = Field(
