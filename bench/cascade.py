@@ -33,6 +33,14 @@ def entropy_bits(q):
     return -(q * math.log2(q) + (1 - q) * math.log2(1 - q))
 
 
+def exchange(first, second):
+    """Round by round, until nothing more is asked."""
+    while (own := first.next_query()) is not None:
+        first.feed(second.next_query())
+        second.feed(own)
+    second.next_query()
+
+
 def cascade(size_bits, qber, repeats, pace=Pace.FEW_ROUNDS):
     stream = np.random.default_rng([size_bits, round(qber * 1e4)])
     rows = []
@@ -43,10 +51,7 @@ def cascade(size_bits, qber, repeats, pace=Pace.FEW_ROUNDS):
         start_s = time.process_time()
         first = Reconciler(alice, is_reference=True, schedule=schedule, seed=seed)
         second = Reconciler(bob, is_reference=False, schedule=schedule, seed=seed)
-        while (own := first.next_query()) is not None:
-            first.feed(second.next_query())
-            second.feed(own)
-        second.next_query()
+        exchange(first, second)
         is_equal = np.array_equal(second.corrected(), alice)
         cpu_s = time.process_time() - start_s
         first.wipe()
@@ -83,10 +88,7 @@ def frame_errors(frames, qber):
         schedule, seed = schedule_from_qber(1 << 22, qber), number.to_bytes(16)
         first = Reconciler(alice, is_reference=True, schedule=schedule, seed=seed)
         second = Reconciler(bob, is_reference=False, schedule=schedule, seed=seed)
-        while (own := first.next_query()) is not None:
-            first.feed(second.next_query())
-            second.feed(own)
-        second.next_query()
+        exchange(first, second)
         failed += len(set((np.flatnonzero(second.corrected() != alice) % 64).tolist()))
         first.wipe()
         second.wipe()

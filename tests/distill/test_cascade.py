@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.distill.linear import gf2_rank
 
 from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.distill.cascade.mixing import permutation, permutation_plain, random_words, random_words_plain
@@ -93,18 +94,6 @@ class Overheard(PlainReconciler):
         positions = list(positions)
         self.rows.append(sum(1 << position for position in positions if position < self.schedule.size_bits))
         return super().parity(positions)
-
-
-def gf2_rank(rows):
-    pivots = {}
-    for row in rows:
-        while row:
-            top = row.bit_length()
-            if top not in pivots:
-                pivots[top] = row
-                break
-            row ^= pivots[top]
-    return len(pivots)
 
 
 @pytest.mark.parametrize("qber", [0.01, 0.03, 0.08])

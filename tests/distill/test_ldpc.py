@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.distill.linear import gf2_rank
 
 from qanat.core.errors import LocalProtocolError, RemoteProtocolError
 from qanat.distill.ldpc import decoder as decoding
@@ -262,18 +263,6 @@ def test_a_wrong_decoding_is_seen_by_the_check_bits(monkeypatch):
     reconcile(alice, bob)
     assert bob.frames_decoded == frozenset()
     assert np.array_equal(bob.corrected(), keys[0])
-
-
-def gf2_rank(rows):
-    pivots = {}
-    for row in rows:
-        while row:
-            top = row.bit_length()
-            if top not in pivots:
-                pivots[top] = row
-                break
-            row ^= pivots[top]
-    return len(pivots)
 
 
 def test_leak_audit_the_rank_of_all_that_splitting_discloses_never_exceeds_the_claim():

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.sim.a_link import LINK
 
 from qanat.core.errors import MisuseError
-from qanat.core.ids import FibreId, LinkId, SiteId
-from qanat.core.topology import Fibre, Link
+from qanat.core.ids import FibreId, SiteId
+from qanat.core.topology import Fibre
 from qanat.physics.attack import Attack, Cut, InterceptResend, Jamming, Tap, TrojanHorse
 from qanat.physics.clicks import Truth
 from qanat.physics.datasheet import load_receiver
@@ -20,20 +21,6 @@ from qanat.sim.module import SimulatedGlass, SimulatedTransmitter, warm_up
 KEY, SEED = b"K of this rehearsal", b"luck of this rehearsal"
 FIBRE = Fibre(
     id=FibreId("duct"), ends=(SiteId("a"), SiteId("b")), length_km=40.0, attenuation_db_per_km=0.2, extra_loss_db=2.0
-)
-LINK = Link(
-    id=LinkId("a-b"),
-    transmitter_site=SiteId("a"),
-    receiver_site=SiteId("b"),
-    fibre=FibreId("duct"),
-    protocol="decoy-bb84",
-    transmitter="decoy-1ghz",
-    receiver="ingaas-gated",
-    clock_hz=1e9,
-    block_sifted_bits=200_000,
-    pulse_block_ns=20_000_000,
-    epsilon_sec=1e-9,
-    epsilon_cor=1e-15,
 )
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.sim.a_link import LINK as A_LINK
 
-from qanat.core.ids import FibreId, LinkId, SiteId
+from qanat.core.ids import FibreId, SiteId
 from qanat.core.streams import Streams
 from qanat.core.timebase import NS_PER_S
-from qanat.core.topology import Environment, Fibre, Link
+from qanat.core.topology import Environment, Fibre
 from qanat.physics.attack import Cut, LaserSeeding
 from qanat.sim.counted import StatisticalGlass, WindowCounts
 from qanat.sim.entropy import SimulatedEntropy
@@ -19,20 +20,7 @@ from qanat.sim.module import SimulatedGlass, SimulatedTransmitter
 
 KEY, SEED = b"K of this rehearsal", b"luck of this rehearsal"
 FIBRE = Fibre(id=FibreId("duct"), ends=(SiteId("a"), SiteId("b")), length_km=20.0, attenuation_db_per_km=0.2)
-LINK = Link(
-    id=LinkId("a-b"),
-    transmitter_site=SiteId("a"),
-    receiver_site=SiteId("b"),
-    fibre=FibreId("duct"),
-    protocol="decoy-bb84",
-    transmitter="decoy-1ghz",
-    receiver="ingaas-gated",
-    clock_hz=1e9,
-    block_sifted_bits=200_000,
-    pulse_block_ns=50_000_000,
-    epsilon_sec=1e-9,
-    epsilon_cor=1e-15,
-)
+LINK = replace(A_LINK, pulse_block_ns=50_000_000)
 WILD = Environment(rotation_rad_per_sqrt_s=0.15, swing_k=0.0, noise_k=0.0)
 
 

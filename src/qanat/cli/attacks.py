@@ -33,6 +33,8 @@ def parameters_from_text(pairs: Iterable[str]) -> dict[str, float | str]:
         >>> parameters_from_text(["fraction=0.3", "basis=x", "period_gates=1000"])
         {'fraction': 0.3, 'basis': 'x', 'period_gates': 1000}
     """
+    from qanat.sim.faults import number_or_word  # noqa: PLC0415 - it loads the attacks
+
     found: dict[str, float | str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -40,16 +42,6 @@ def parameters_from_text(pairs: Iterable[str]) -> dict[str, float | str]:
             raise MisuseError(f"--set {pair}: write NAME=VALUE, as in --set fraction=0.3")
         found[name] = number_or_word(value)
     return found
-
-
-def number_or_word(text: str) -> float | str:
-    """An integer, a number, or the word itself."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def show(as_json: bool) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from qanat.keyrate.bessel import i0_less_1
+from qanat.keyrate.decoy_asymptotic import omega_of
 from qanat.keyrate.fibre import channel_parameters, transmittance
 from qanat.keyrate.parameter import Array, Parameter
-from qanat.keyrate.protocol import Values
+from qanat.keyrate.protocol import Constraint, Values
 from qanat.keyrate.quantities import parameter
 
 USUAL = "usual in comparisons of this protocol; not checked against the paper's own list"
@@ -48,6 +49,32 @@ def detector_noise(values: Values) -> Array:
         dark = -np.expm1(np.log1p(-dark) / 2)
     noise = values["p_noise"]
     return dark + noise - dark * noise
+
+
+def is_exact(values: Values) -> bool:
+    """Whether decoys are infinitely many."""
+    return values.choice("decoys") == "infinite"
+
+
+def decoy_order(brightest: str, text: str) -> tuple[Constraint, ...]:
+    """What the bounds from few decoys ask of them; ``text`` says it of the brightest one."""
+    return (
+        Constraint(
+            name="nu",
+            text="nu must be brighter than omega",
+            holds=lambda values: np.asarray((values["nu"] > omega_of(values)) | is_exact(values)),
+        ),
+        Constraint(
+            name=brightest,
+            text=text,
+            holds=lambda values: np.asarray((values[brightest] > values["nu"]) | is_exact(values)),
+        ),
+        Constraint(
+            name="decoys",
+            text="decoys: this protocol has infinite, vacuum_weak and two",
+            holds=lambda values: np.asarray(values.choice("decoys") != "one"),
+        ),
+    )
 
 
 def intensity_of_both(values: Values) -> Array:

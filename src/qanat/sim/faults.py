@@ -112,7 +112,7 @@ def _eve(kind: str, targets: tuple[str, ...], text: str, *, start_ns: int, end_n
     """From what stands behind the link: a number, names with values, both or nothing."""
     parts = [part for part in text.split(":") if part]
     pairs = tuple(part.partition("=")[::2] for part in parts if "=" in part)
-    plain = [_value(part) for part in parts if "=" not in part]
+    plain = [number_or_word(part) for part in parts if "=" not in part]
     if len(plain) > 1 or not all(isinstance(value, float | int) for value in plain):
         raise ValueError(f"{text!r} is not a number and NAME=VALUE: {kind}:LINK[:NUMBER][:NAME=VALUE]...")
     number = next(iter(plain), None)
@@ -120,7 +120,7 @@ def _eve(kind: str, targets: tuple[str, ...], text: str, *, start_ns: int, end_n
         kind=kind,
         targets=targets,
         number=number if number is None or isinstance(number, float | int) else None,
-        parameters=tuple((name, _value(value)) for name, value in pairs),
+        parameters=tuple((name, number_or_word(value)) for name, value in pairs),
         start_ns=start_ns,
         end_ns=end_ns,
     )
@@ -131,7 +131,8 @@ def _eve(kind: str, targets: tuple[str, ...], text: str, *, start_ns: int, end_n
     return fault
 
 
-def _value(text: str) -> float | str:
+def number_or_word(text: str) -> float | str:
+    """An integer, a number, or the word itself."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from qanat.keyrate.bessel import i0_less_1, i0_second_difference
+from qanat.keyrate.decoy_asymptotic import omega_of
 from qanat.keyrate.fibre import binary_entropy, phase_entropy, ratio
 from qanat.keyrate.parameter import Array
-from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
+from qanat.keyrate.protocol import Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
 from qanat.keyrate.relay import (
     ASYMPTOTIC,
@@ -36,7 +37,9 @@ from qanat.keyrate.relay import (
     USUAL,
     arm_transmittance,
     clicks,
+    decoy_order,
     detector_noise,
+    is_exact,
     relay_parameters,
 )
 
@@ -115,7 +118,7 @@ def formula(values: Values) -> Found:
     if values.choice("decoys") == "infinite":
         y11, e11 = channel.single
     else:
-        y11, e11 = single_pair_bounds(channel.key_basis, channel.test_basis, mu, values["nu"], _omega(values))
+        y11, e11 = single_pair_bounds(channel.key_basis, channel.test_basis, mu, values["nu"], omega_of(values))
     gain, errors = channel.key_basis(mu, mu)
     qber = np.minimum(ratio(errors, gain, 0.5), 0.5)
     q11 = mu**2 * np.exp(-2 * mu) * y11
@@ -132,36 +135,10 @@ def formula(values: Values) -> Found:
             "single_pair_secret": secret,
             "error_correction": correction,
         },
-        assumptions=INFINITE_DECOYS if _is_exact(values) else (),
+        assumptions=INFINITE_DECOYS if is_exact(values) else (),
         sifted=values["sifting"] * gain,
     )
 
-
-def _omega(values: Values) -> Array:
-    return values["omega"] * (values.choice("decoys") != "vacuum_weak")
-
-
-def _is_exact(values: Values) -> bool:
-    return values.choice("decoys") == "infinite"
-
-
-ORDER = (
-    Constraint(
-        name="nu",
-        text="nu must be brighter than omega",
-        holds=lambda values: np.asarray((values["nu"] > _omega(values)) | _is_exact(values)),
-    ),
-    Constraint(
-        name="mu",
-        text="mu must be brighter than nu, or the bound on Y_11 does not hold",
-        holds=lambda values: np.asarray((values["mu"] > values["nu"]) | _is_exact(values)),
-    ),
-    Constraint(
-        name="decoys",
-        text="decoys: this protocol has infinite, vacuum_weak and two",
-        holds=lambda values: np.asarray(values.choice("decoys") != "one"),
-    ),
-)
 
 mdi = Protocol(
     name="mdi",
@@ -177,7 +154,7 @@ mdi = Protocol(
     ),
     formula=formula,
     assumptions=(RANDOM_PHASES, IN_THE_MIDDLE, "both ends send the same intensities", ASYMPTOTIC),
-    constraints=ORDER,
+    constraints=decoy_order("mu", "mu must be brighter than nu, or the bound on Y_11 does not hold"),
     sources=(
         "Lo, Curty, Qi, PRL 108, 130503 (2012)",
         "Ma, Razavi, PRA 86, 062319 (2012)",

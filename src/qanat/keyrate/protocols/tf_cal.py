@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from qanat.keyrate.decoy_asymptotic import omega_of
 from qanat.keyrate.fibre import binary_entropy, phase_entropy, ratio
-from qanat.keyrate.parameter import Array
 from qanat.keyrate.photon_pairs import CUT, CUT_DECOYS, gain_of_test_light, phase_errors, yield_bounds, yields
-from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
+from qanat.keyrate.protocol import Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
 from qanat.keyrate.relay import (
     ASYMPTOTIC,
@@ -36,7 +36,9 @@ from qanat.keyrate.relay import (
     PHASE_LOCKED,
     USUAL,
     arm_transmittance,
+    decoy_order,
     detector_noise,
+    is_exact,
     relay_parameters,
 )
 
@@ -49,10 +51,10 @@ def formula(values: Values) -> Found:
     bright = 2 * np.sinh(g * w / 2) ** 2 - np.expm1(-g) + p_dark * np.exp(-g)
     gain = (1 - p_dark) * np.exp(-g) * bright
     qber = np.minimum(ratio(np.exp(-g) * (np.expm1(g * (1 - w)) + p_dark), 2 * bright, 0.5), 0.5)
-    if _is_exact(values):
+    if is_exact(values):
         known, cut = yields(eta, p_dark), CUT
     else:
-        tests = (_omega(values), values["nu"], values["mu_test"])
+        tests = (omega_of(values), values["nu"], values["mu_test"])
         known, cut = yield_bounds(lambda a, b: gain_of_test_light(eta, p_dark, a, b), tests), CUT_DECOYS
     phase = np.minimum(ratio(phase_errors(known, cut, mu), gain, 0.5), 0.5)
     correction, amplification = values["f_ec"] * binary_entropy(qber), phase_entropy(phase)
@@ -68,36 +70,10 @@ def formula(values: Values) -> Found:
             "error_correction_per_bit": correction,
             "privacy_amplification_per_bit": amplification,
         },
-        assumptions=INFINITE_DECOYS if _is_exact(values) else (),
+        assumptions=INFINITE_DECOYS if is_exact(values) else (),
         sifted=both,
     )
 
-
-def _is_exact(values: Values) -> bool:
-    return values.choice("decoys") == "infinite"
-
-
-def _omega(values: Values) -> Array:
-    return values["omega"] * (values.choice("decoys") != "vacuum_weak")
-
-
-ORDER = (
-    Constraint(
-        name="nu",
-        text="nu must be brighter than omega",
-        holds=lambda values: np.asarray((values["nu"] > _omega(values)) | _is_exact(values)),
-    ),
-    Constraint(
-        name="mu_test",
-        text="mu_test must be brighter than nu",
-        holds=lambda values: np.asarray((values["mu_test"] > values["nu"]) | _is_exact(values)),
-    ),
-    Constraint(
-        name="decoys",
-        text="decoys: this protocol has infinite, vacuum_weak and two",
-        holds=lambda values: np.asarray(values.choice("decoys") != "one"),
-    ),
-)
 
 tf_cal = Protocol(
     name="tf-cal",
@@ -119,7 +95,7 @@ tf_cal = Protocol(
         IN_THE_MIDDLE,
         ASYMPTOTIC,
     ),
-    constraints=ORDER,
+    constraints=decoy_order("mu_test", "mu_test must be brighter than nu"),
     sources=("Curty, Azuma, Lo, npj Quantum Inf. 5, 64 (2019)",),
     bound="single-repeater",
 )

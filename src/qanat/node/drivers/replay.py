@@ -7,6 +7,7 @@ wrong byte, or where a file was cut, the light ends; what came before is used.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,10 @@ def _check(uri: LightUri, header: Header, context: LightContext, kind: Kind) -> 
             raise WrongLight(f"{uri.text} was recorded with {name} {recorded}; the network file has {wanted}")
 
 
-def receiver(uri: LightUri, context: LightContext) -> ReplayedReceiver:
+def receiver(uri: LightUri, context: LightContext) -> RecordedReceiver:
     """See the module."""
-    return ReplayedReceiver(opened(uri, context, Kind.DETECTIONS))
+    reader = opened(uri, context, Kind.DETECTIONS)
+    return RecordedReceiver(reader, reader.detections())
 
 
 def transmitter(uri: LightUri, context: LightContext) -> ReplayedTransmitter:
@@ -72,21 +74,20 @@ def transmitter(uri: LightUri, context: LightContext) -> ReplayedTransmitter:
     return ReplayedTransmitter(opened(uri, context, Kind.SETTINGS))
 
 
-class ReplayedReceiver:
-    """Detections from a file."""
+class RecordedReceiver:
+    """Detections that come from a file, one block after the other."""
 
     is_recorded = True
 
-    def __init__(self, reader: RecordingReader) -> None:
-        self._reader = reader
-        self._blocks = reader.detections()
+    def __init__(self, reader: RecordingReader, blocks: Iterator[DetectionBlock]) -> None:
+        self._reader, self._blocks = reader, blocks
         self.is_simulated = reader.header.is_simulated
 
     def begin(self, epoch: int) -> None:
         """The recording goes on where the last session left it."""
 
     def next_block(self) -> DetectionBlock:
-        """Raises: LightEnded; RecordingError at the first wrong byte."""
+        """Raises: LightEnded; RecordingError at the first wrong byte; what else the blocks raise."""
         block = next(self._blocks, None)
         if block is None:
             raise LightEnded(f"{self._reader.path} is at its end")

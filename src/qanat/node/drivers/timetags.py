@@ -11,13 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from qanat.core.errors import LightEnded
 from qanat.core.ports import Entropy
 from qanat.core.records import DetectionBlock
 from qanat.node.drivers.clock import ACQUIRE_COUNT, WINDOW_COUNT, SlotClock
 from qanat.node.drivers.gate import UNKNOWN, TaggedClicks, detector_table, health_of, marked_slots, squashed
 from qanat.node.drivers.ports import LightContext, TransmitterDriver, WrongLight
-from qanat.node.drivers.replay import opened
+from qanat.node.drivers.replay import RecordedReceiver, opened
 from qanat.node.drivers.uri import LightUri
 from qanat.node.entropy import SystemEntropy
 from qanat.node.recordings.form import RecordingError
@@ -52,39 +51,23 @@ def transmitter(uri: LightUri, context: LightContext) -> TransmitterDriver:
     raise WrongLight(f"{uri.text}: time tags are a receiver's; a transmitter replays its settings with replay://")
 
 
-class TaggedReceiver:
+class TaggedReceiver(RecordedReceiver):
     """Pulse blocks from time tags.
 
     Attributes:
         dropped_count: Clicks before the first slot, or too late for a block that was handed out.
     """
 
-    is_recorded = True
-
     def __init__(self, reader: RecordingReader, entropy: Entropy) -> None:
         header = reader.header
         if header.tags is None:
             raise RecordingError(f"{reader.path}: no tags in the header")
-        self._reader, self._header, self._tags, self._entropy = reader, header, header.tags, entropy
+        super().__init__(reader, self._all())
+        self._header, self._tags, self._entropy = header, header.tags, entropy
         self._clock = SlotClock(header.tags)
         self._detectors = detector_table(header.tags)
         self._clicks = TaggedClicks(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=np.uint8))
-        self._blocks = self._all()
-        self.is_simulated = header.is_simulated
         self.dropped_count = 0
-
-    def begin(self, epoch: int) -> None:
-        """The recording goes on where the last session left it."""
-
-    def next_block(self) -> DetectionBlock:
-        """Raises: LightEnded; ClockLost; RecordingError at the first wrong byte."""
-        block = next(self._blocks, None)
-        if block is None:
-            raise LightEnded(f"{self._reader.path} is at its end")
-        return block
-
-    def close(self) -> None:
-        self._reader.close()
 
     def _all(self) -> Iterator[DetectionBlock]:
         count, n_pulses = 0, self._header.n_pulses

@@ -111,6 +111,21 @@ def _gaps(values: Column) -> tuple[int, bytes]:
     return width, values.astype(f"<u{width}").tobytes()
 
 
+def _slots(cut: Cut, count: int, width: int, number: int, header: Header) -> NDArray[np.int64]:
+    """Slots from their gaps.
+
+    Raises:
+        RecordingError: they do not increase, or leave the block.
+    """
+    gaps = cut.column(count, width, "slots")
+    if count and int(gaps.min()) < 1:
+        raise cut.wrong(f"block {number}: slots do not increase")
+    index = _sums(gaps, -1, header.n_pulses, cut, "slots")
+    if count and int(index[-1]) >= header.n_pulses:
+        raise cut.wrong(f"block {number}: slot {int(index[-1])} lies outside 0..{header.n_pulses - 1}")
+    return index
+
+
 def _sums(gaps: NDArray[np.unsignedinteger], start: int, most: int, cut: Cut, what: str) -> Column:
     """Running sums that stay below ``most``, without overflow on any input: 2**22 gaps below 2**62 / 2**22."""
     if gaps.size and int(gaps.max()) > most:
@@ -141,12 +156,7 @@ def detections_from_payload(payload: bytes, place: int, header: Header) -> Detec
     number, start_ns, count, doubles, health_size, width = cut.unpack(DETECTIONS, "a block of detections")
     if number >= NUMBER_MAX or not 0 <= start_ns < 2**62 or doubles > count:
         raise cut.wrong(f"block {number}: start {start_ns} ns, {doubles} double clicks of {count}")
-    gaps = cut.column(count, width, "slots")
-    if count and int(gaps.min()) < 1:
-        raise cut.wrong(f"block {number}: slots do not increase")
-    index = _sums(gaps, -1, header.n_pulses, cut, "slots")
-    if count and int(index[-1]) >= header.n_pulses:
-        raise cut.wrong(f"block {number}: slot {int(index[-1])} lies outside 0..{header.n_pulses - 1}")
+    index = _slots(cut, count, width, number, header)
     basis, bit = cut.bits(count, "bases"), cut.bits(count, "bits")
     health = _health(cut, health_size)
     cut.end()
@@ -215,12 +225,7 @@ def settings_from_payload(payload: bytes, place: int, header: Header) -> Recorde
     if number >= NUMBER_MAX:
         raise cut.wrong(f"block {number}")
     if width:
-        gaps = cut.column(count, width, "slots")
-        if count and int(gaps.min()) < 1:
-            raise cut.wrong(f"block {number}: slots do not increase")
-        index = _sums(gaps, -1, header.n_pulses, cut, "slots")
-        if count and int(index[-1]) >= header.n_pulses:
-            raise cut.wrong(f"block {number}: slot {int(index[-1])} lies outside 0..{header.n_pulses - 1}")
+        index = _slots(cut, count, width, number, header)
     elif count != header.n_pulses:
         raise cut.wrong(f"block {number}: {count} settings for {header.n_pulses} slots")
     packed = cut.nibbles(count, "settings")
