@@ -73,7 +73,9 @@ def picture(protocol: Protocol) -> None:
         return
     end_km = LENGTHS_KM.get(protocol.name, RELAYED_KM if protocol.bound == "single-repeater" else DIRECT_KM)
     lengths = np.linspace(0.0, end_km, 101)
-    draw([optimised(protocol, distance_km=lengths)], FOLDER / f"{protocol.name}.svg")
+    found = optimised(protocol, distance_km=lengths)
+    if found.rate_per_pulse.any():  # COW has no secure rate: nothing to draw
+        draw([found], FOLDER / f"{protocol.name}.svg")
 
 
 def _default(row: dict[str, object]) -> str:

@@ -63,6 +63,13 @@ def test_several_protocols_and_the_bounds_are_drawn(run, tmp_path: Path) -> None
     assert {"decoy-bb84", "bb84", "PLOB bound (absolute)", "single-repeater bound", "distance (km)"} <= texts
 
 
+def test_a_protocol_without_key_is_named_as_such_in_the_picture(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "none.svg"
+    assert run("cow", "bb84", "--distance-km", "0:50:10", "--plot", str(path), "--json").code == 0
+    texts = {node.text for node in ElementTree.parse(path).iter() if node.tag.endswith("text")}  # noqa: S314 - our own
+    assert {"cow: no key", "bb84"} <= texts
+
+
 def test_the_list_and_the_parameters_are_complete(run) -> None:  # type: ignore[no-untyped-def]
     from qanat.keyrate.library import FILES
 

@@ -44,7 +44,7 @@ def draw(found: Sequence[Rate], path: Path) -> None:
             [at for at, has in zip(x, is_key, strict=True) if has],
             each.rate_per_pulse.ravel()[is_key],
             lw=1.8,
-            label=each.protocol,
+            label=each.protocol if is_key.any() else f"{each.protocol}: no key",
         )
     (x_name,) = x_names
     axes.set(yscale="log", xlabel=NAMES.get(x_name, x_name), ylabel="secret bits per pulse")
