@@ -55,7 +55,7 @@ class Pace(Enum):
 
     FEW_ROUNDS = (0.65, 3, 360)
     BALANCED = (0.75, 4, 760)
-    LOW_LEAK = (1.0, 4, 1800)
+    LOW_LEAK = (1.0, 4, 2400)
 
     def __init__(self, blocks_per_error: float, growth: int, rounds_typical: int) -> None:
         self.blocks_per_error = blocks_per_error
