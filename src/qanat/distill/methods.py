@@ -16,7 +16,7 @@ from qanat.distill.rounds import Rounds
 from qanat.distill.sift import Bits
 
 SEED_BYTES = 16
-ROUND_CPU_NS = 300_000  # of both ends, for the messages of one round (bench/cascade.py, rows "session")
+ROUND_CPU_NS = 300_000  # of both ends, for a round's messages, at most; bench/cascade.py: 170_000 with all else
 SHARE_FOR_ROUNDS = 0.1  # of the time a key block's light takes, at most, for the messages of a slower pace
 
 
