@@ -72,6 +72,10 @@ def _key_rate(protocol: str, what: str) -> Callable[[Any], float]:
     return lambda rows: float(row(rows, protocol=protocol, what=what)["points_per_cpu_s"])
 
 
+def _delivery(what: str, connections: int, name: str) -> Callable[[Any], float]:
+    return lambda rows: float(row(rows, what=what, connections=connections)[name])
+
+
 FINITE_OPTIMISED, FINITE_FIXED = "optimised, n_x 1e7", "fixed, n_x 1e7"
 CASCADE_F = {0.01: 1.035, 0.02: 1.035, 0.03: 1.035, 0.05: 1.042, 0.08: 1.055}
 TARGETS = (
@@ -117,6 +121,19 @@ TARGETS = (
     Target("keyrate", "CV QPSK, points / CPU-s", 500, True, _key_rate("cv-qpsk", "fixed, at its defaults")),
     Target("keyrate", "twin-field CAL, points / CPU-s", 5000, True, _key_rate("tf-cal", "fixed, at its defaults")),
     Target("keyrate", "import of qanat.keyrate, s", 0.3, False, lambda rows: float(rows[0]["wall_s"])),
+    Target("kme", "enc_keys, 1 connection, /s", 800, True, _delivery("enc_keys", 1, "per_s")),
+    Target("kme", "  over a bare server in the same run", 0.3, True, _delivery("over the ceiling", 1, "ratio")),
+    Target("kme", "enc_keys, 8 connections, /s", 3000, True, _delivery("enc_keys", 8, "per_s")),
+    Target("kme", "  p99, ms", 20, False, _delivery("enc_keys", 8, "p99_ms")),
+    Target("kme", "  over a bare server in the same run", 0.3, True, _delivery("over the ceiling", 8, "ratio")),
+    Target("kme", "128 keys per request, keys/s", 20_000, True, _delivery("enc_keys, 128 keys each", 8, "keys_per_s")),
+    Target(
+        "kme", "new connection each, 1 at once, /s", 100, True, _delivery("enc_keys, new connection each", 1, "per_s")
+    ),
+    Target(
+        "kme", "new connection each, 8 at once, /s", 200, True, _delivery("enc_keys, new connection each", 8, "per_s")
+    ),
+    Target("kme", "memory of a KME at rest, MB", 80, False, lambda rows: float(rows[0]["pss_mb"])),
     Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
 )
 

@@ -30,7 +30,8 @@ from qanat.km.documents import (
 )
 from qanat.km.extensions import extension_from_provenance
 from qanat.node.api.app import create_app
-from qanat.node.api.server import HttpsServer, loop_factory, serve
+from qanat.node.api.server import HttpsServer, serve
+from qanat.node.event_loop import loop_factory
 
 ResultT = TypeVar("ResultT")
 MAX_KEYS, MIN_BITS, MAX_BITS, STOCK = 16, 64, 1024, 400

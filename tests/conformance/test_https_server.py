@@ -20,7 +20,8 @@ from memory_kme import STOCK, Files, LoopThread, TwoKmes
 from qanat.core.errors import EnvironmentProblem
 from qanat.node.api import protocol
 from qanat.node.api.app import create_app
-from qanat.node.api.server import HttpsServer, loop_factory, serve
+from qanat.node.api.server import HttpsServer, serve
+from qanat.node.event_loop import loop_factory
 
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), pytest.param(loop_factory(), id="uvloop")]
 STATUS = b"GET /api/v1/keys/bob/status HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -9,7 +9,6 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,15 +146,6 @@ def serve(
     return HttpsServer(
         app, host=host, port=port, context=context, request_timeout_s=request_timeout_s, shutdown_s=shutdown_s
     )
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """For ``asyncio.Runner``: uvloop's loop where it is installed (half the CPU per request), else Python's."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 def server_context(

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from qanat.core.errors import QanatError
+from qanat.node.event_loop import loop_factory
 from qanat.node.processes.config import ChildConfig
 
 Main = Callable[[ChildConfig, Callable[[], None]], Awaitable[None]]
@@ -61,7 +62,8 @@ def run(main: Main) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = read_config()
     try:
-        asyncio.run(_run(main, config))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_run(main, config))
     except Exception as error:
         told = _told(error)
         if told is None:

@@ -1,0 +1,165 @@
+"""Live KMEs of a chain of sites as operating-system processes, fed with key blocks over their own sockets.
+
+The QKD modules are played by this process: it draws random bits and hands the same block to the KMEs at both ends of a
+link over Kq-1, as a module does. Everything above is what `qanat up --isolate` runs: mutual TLS, encrypted durable
+stores, the messages between KMEs. There is no hub.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
+from qanat.core.netfile import network_from_toml
+from qanat.core.provenance import Authentication, Origin, Provenance
+from qanat.core.records import KeyBlock
+from qanat.core.secret import SecretBits
+from qanat.node.messages import KQ1, KeyBlockStored, message_from_key_block
+from qanat.node.pki import Credentials, provision, sae_credentials
+from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
+from qanat.node.statedir import StateDir
+from qanat.node.supervisor import choose_ports
+
+BLOCK_BYTES = 65_536  # half a megabit: a busy link's key block
+
+
+def network_text(n_sites: int, pairs: int, key_size_bits: int = 256) -> str:
+    """A chain of sites; application pairs between its ends."""
+    names = [f"site{index}" for index in range(n_sites)]
+    lines = ['name = "bench"', "simulation = true"]
+    for index, name in enumerate(names):
+        lines.append(f'[[sites]]\nid = "{name}"\nlatitude_deg = 52.5\nlongitude_deg = {13.4 + index / 20}')
+    for a, b in pairwise(names):
+        lines.append(
+            f'[[fibres]]\nid = "duct-{a}-{b}"\nbetween = ["{a}", "{b}"]\nlength_km = 5\nattenuation_db_per_km = 0.2'
+        )
+        lines.append(f'[[links]]\nid = "{a}-{b}"\nfrom = "{a}"\nto = "{b}"\nfibre = "duct-{a}-{b}"')
+    for index in range(pairs):
+        lines.append(f'[[saes]]\nid = "m{index}"\nsite = "{names[0]}"\n[[saes]]\nid = "s{index}"\nsite = "{names[-1]}"')
+        lines.append(f'[[demands]]\nbetween = ["m{index}", "s{index}"]\nrate_bits_per_s = 1000')
+    lines.append(f"[policy]\nkey_size_bits = {key_size_bits}\nbuffer_keys = 4096\nstore_bits_max = 1000000000")
+    return "\n".join(lines)
+
+
+@dataclass
+class LiveKmes:
+    """One process per site. Use as a context manager."""
+
+    folder: Path
+    n_sites: int = 2
+    pairs: int = 8
+    popens: dict[SiteId, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _next: int = 0
+
+    def __post_init__(self) -> None:
+        self.network = network_from_toml(network_text(self.n_sites, self.pairs))
+        self.state = StateDir(self.folder / "state")
+        provision(self.state, self.network, datetime.now(UTC))
+        self.ports = choose_ports(self.network)
+        names = [hub_socket(), *(kq1_socket(site) for site in self.network.sites)]
+        self.sockets = {name: str(self.state.socket_path(name)) for name in names}
+
+    def __enter__(self) -> LiveKmes:
+        for site in self.network.sites:
+            self.start(site)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for popen in self.popens.values():
+            popen.terminate()
+        for popen in self.popens.values():
+            popen.wait(10)
+
+    def start(self, site: SiteId) -> None:
+        """Start the KME of one site and wait until it serves."""
+        config = ChildConfig(
+            process="kme",
+            network=self.network,
+            state=str(self.state.path),
+            ports=self.ports,
+            sockets=self.sockets,
+            sites=[site],
+        )
+        log = (self.state.logs / f"{site}.log").open("ab")
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "qanat.node.processes", "kme"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        log.close()
+        assert popen.stdin is not None
+        assert popen.stdout is not None
+        popen.stdin.write(msgspec.json.encode(config) + b"\n")
+        popen.stdin.flush()
+        self.popens[site] = popen
+        if not popen.stdout.readline().startswith(b"ready"):
+            raise SystemExit((self.state.logs / f"{site}.log").read_text()[-2000:])
+
+    def kill(self, site: SiteId) -> None:
+        """kill -9."""
+        self.popens[site].kill()
+        self.popens[site].wait()
+
+    def feed(self, link: LinkId, count: int) -> None:
+        """Hand ``count`` key blocks to both ends of a link; returns when both have stored them."""
+        blocks = []
+        for _ in range(count):
+            self._next += 1
+            blocks.append(
+                KeyBlock(
+                    link=link,
+                    block=BlockId(f"{link}/{self._next}/{secrets.token_hex(4)}"),
+                    start_ns=self._next * 10**9,
+                    end_ns=(self._next + 1) * 10**9,
+                    bits=SecretBits(os.urandom(BLOCK_BYTES)),
+                    provenance=Provenance(
+                        origin=Origin.QKD,
+                        links=(link,),
+                        authentication=Authentication.PRE_SHARED,
+                        epsilon_total=2e-10,
+                        simulated=True,
+                    ),
+                )
+            )
+        for site in self.network.links[link].sites:
+            self._hand_over(site, blocks)
+        for block in blocks:
+            block.bits.wipe()
+
+    def _hand_over(self, site: SiteId, blocks: list[KeyBlock]) -> None:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(self.sockets[kq1_socket(site)])
+            stream = line.makefile("rwb")
+            for block in blocks:
+                frame = KQ1.encode(message_from_key_block(block))
+                stream.write(len(frame).to_bytes(4) + frame)
+                stream.flush()
+                answer = KQ1.decode(stream.read(int.from_bytes(stream.read(4))))
+                assert isinstance(answer, KeyBlockStored)
+
+    def credentials(self, sae: str) -> Credentials:
+        return sae_credentials(self.state, SaeId(sae))
+
+    def port(self, site: str) -> int:
+        return self.ports.key_delivery[SiteId(site)]
+
+    def cpu_s(self, site: SiteId) -> float:
+        """User and system time of one KME."""
+        words = Path(f"/proc/{self.popens[site].pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def pss_mb(self, site: SiteId) -> float:
+        """Proportional set size."""
+        text = Path(f"/proc/{self.popens[site].pid}/smaps_rollup").read_text()
+        return int(text.partition("Pss:")[2].split()[0]) / 1024
