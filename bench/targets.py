@@ -76,6 +76,20 @@ def _delivery(what: str, connections: int, name: str) -> Callable[[Any], float]:
     return lambda rows: float(row(rows, what=what, connections=connections)[name])
 
 
+def _fault(what: str, name: str) -> Callable[[Any], float]:
+    return lambda rows: float(row(rows, what=what)[name])
+
+
+def _race_lost(rows: Rows) -> float:
+    found = row(rows, what="race")
+    return float(found["rounds"] - found["exactly_one"])
+
+
+def _kill_wrong(rows: Rows) -> float:
+    found = row(rows, what="kill -9")
+    return float(found["twice"] + found["different"] + found["lost"])
+
+
 FINITE_OPTIMISED, FINITE_FIXED = "optimised, n_x 1e7", "fixed, n_x 1e7"
 CASCADE_F = {0.01: 1.035, 0.02: 1.035, 0.03: 1.035, 0.05: 1.042, 0.08: 1.055}
 TARGETS = (
@@ -134,6 +148,10 @@ TARGETS = (
         "kme", "new connection each, 8 at once, /s", 200, True, _delivery("enc_keys, new connection each", 8, "per_s")
     ),
     Target("kme", "memory of a KME at rest, MB", 80, False, lambda rows: float(rows[0]["pss_mb"])),
+    Target("kme_faults", "race for one key_ID: rounds without exactly one", 0, False, _race_lost),
+    Target("kme_faults", "kill -9 under load: keys twice, different or lost", 0, False, _kill_wrong),
+    Target("kme_faults", "slowest answer while a KME dies, s", 5, False, _fault("deadline", "slowest_s")),
+    Target("kme_faults", "known keys found on the disk", 0, False, _fault("search", "hits")),
     Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
 )
 
