@@ -18,6 +18,8 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.core.secret import SecretBits
 
 BODY_BYTES_MAX = 65_536
+DEPTH_MAX = 16  # our own extensions need three levels
+EXTENSIONS_MAX = 64  # objects in one extension array; each of ours has one name
 
 # Clause 6: these messages are required to the letter.
 SIZE_NOT_MULTIPLE = "size shall be a multiple of 8"
@@ -105,6 +107,8 @@ class _KeyRequestBody(KeyRequest, frozen=True, kw_only=True):
     @classmethod
     def read(cls, members: dict[str, Any]) -> KeyRequest:
         body = msgspec.convert(members, cls)
+        if max(len(body.extension_mandatory), len(body.extension_optional)) > EXTENSIONS_MAX:
+            raise KeyDeliveryError(400, f"an extension array holds at most {EXTENSIONS_MAX} objects")
         return KeyRequest(
             number=body.number,
             size=body.size if "size" in members else None,
@@ -138,6 +142,7 @@ class Key(msgspec.Struct, kw_only=True, frozen=True, rename={"key_id": "key_ID"}
 
 class KeyContainer(msgspec.Struct, kw_only=True, frozen=True):
     keys: list[Key]
+    key_container_extension: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
     def wipe(self) -> None:
         """Overwrite the keys once the answer is written."""
@@ -221,7 +226,22 @@ def _object_from_json(body: bytes) -> dict[str, Any]:
         raise KeyDeliveryError(400, "request body is not one JSON object") from None
     if not isinstance(found, dict):
         raise KeyDeliveryError(400, "request body is not one JSON object")
+    _check_depth(found)
     return found
+
+
+def _check_depth(found: dict[str, Any]) -> None:
+    level: list[Any] = [found]
+    for _ in range(DEPTH_MAX):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise KeyDeliveryError(400, f"request body is nested deeper than {DEPTH_MAX} levels")
 
 
 def _no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

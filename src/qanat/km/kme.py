@@ -32,6 +32,7 @@ from qanat.km.ledger import Account, Fate
 from qanat.km.links import Links
 from qanat.km.messages import (
     REASON_QUARANTINED,
+    Copies,
     Gone,
     Granted,
     Have,
@@ -74,7 +75,7 @@ class Kme:
         )
         self._supply = Supply(self._c, snapshot.facts)
         self._relay = Relay(self._c, snapshot.facts)
-        self._delivery = Delivery(self._c, self._supply, self._relay, kme_id)
+        self._delivery = Delivery(self._c, self._supply, self._relay, kme_id, snapshot.facts)
         self._revision = _number(snapshot.facts.get(("kme", "revision")))
         self._burned_total = _number(snapshot.facts.get(("kme", "burned")))
         self._wake_ns: int = 0  # plan relays and sweep at once after a start
@@ -136,14 +137,17 @@ class Kme:
             self._misbehaved(peer, f"frame cannot be read: {error}")
             return
         for data in messages:
-            try:
-                self._handle(peer, message_from_bytes(data), now_ns)
-            except msgspec.DecodeError as error:
-                self._misbehaved(peer, f"message cannot be read: {error}")
-            except RemoteProtocolError as error:
-                self._misbehaved(peer, error.detail)
+            self._handle_or_report(peer, data, now_ns)
         if messages:
             self._wake_ns = now_ns
+
+    def _handle_or_report(self, peer: SiteId, data: bytes, now_ns: int) -> None:
+        try:
+            self._handle(peer, message_from_bytes(data), now_ns)
+        except msgspec.DecodeError as error:
+            self._misbehaved(peer, f"message cannot be read: {error}")
+        except RemoteProtocolError as error:
+            self._misbehaved(peer, error.detail)
 
     def _handle(self, peer: SiteId, message: Message, now_ns: int) -> None:
         match message:
@@ -157,7 +161,11 @@ class Kme:
                 self._relay.on_done(peer, message, now_ns)
             case RelayFailed():
                 self._relay.on_failed(peer, message, now_ns)
+            case Copies():
+                self._delivery.copies.on_copies(peer, message, now_ns)
             case Gone():
+                if self._delivery.copies.on_gone(peer, message):
+                    return
                 self._supply.on_gone(peer, message)
                 self._relay.forget(message.parent, f"{peer}: {message.reason[:200]}")
 
@@ -250,6 +258,7 @@ class Kme:
             if any(source.link == link and source.end_ns >= command.since_ns for source in piece.record.sources)
         ]
         size_bits = 8 * sum(self._condemned(piece) for piece in suspects)
+        self._delivery.copies.condemned()
         self._c.events.append(
             KeysQuarantined(
                 link=link,
@@ -262,7 +271,8 @@ class Kme:
 
     def _condemned(self, piece: Piece) -> int:
         record = piece.record
-        if len(self._c.books.of_parent(record.parent)) == 1:  # say it once per block
+        # Said once per block; copies of our own multicast lie here too, and their sites are told below.
+        if len(self._c.books.of_parent(record.parent)) == 1 and record.peer != self.site:
             self._c.channel.post(record.peer, Gone(record.parent, REASON_QUARANTINED))
         size_bytes = self._c.books.drop(piece, Fate.QUARANTINED)
         self._relay.forget(record.parent, REASON_QUARANTINED)
