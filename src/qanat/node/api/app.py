@@ -20,7 +20,7 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.node.api.limits import CallLimit
-from qanat.node.api.request import Refused, body_of, caller_of, is_gone, query_of, target_of, whole_number
+from qanat.node.api.request import Refused, body_of, caller_of, check_content_type, is_gone, query_of, target_of, whole_number
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -146,6 +146,7 @@ def _key_request(scope: Scope, body: bytes) -> KeyRequest:
         counts = {name: whole_number(name, text) for name, text in query.items()}
         return KeyRequest(number=counts.get("number", 1), size=counts.get("size"))
     query_of(scope, ())
+    check_content_type(scope, body)
     return documents.key_request_from_json(body)
 
 
@@ -154,6 +155,7 @@ def _key_ids(scope: Scope, body: bytes) -> list[KeyId]:
         _refuse_body(body)
         return [documents.key_id_from_text(query_of(scope, ("key_ID",)).get("key_ID", ""))]
     query_of(scope, ())
+    check_content_type(scope, body)
     return documents.key_ids_from_json(body)
 
 
