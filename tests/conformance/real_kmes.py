@@ -1,4 +1,4 @@
-"""Two real KMEs behind the real HTTPS interface: the engine, its writer thread, an encrypted SQLite store and mutual TLS.
+"""Two real KMEs behind the real HTTPS interface: the engine, its thread, an encrypted SQLite store, mutual TLS.
 
 Only the network between the two is left out: frames go from one engine's thread to the other's.
 """

@@ -13,7 +13,6 @@ from qanat.core.ids import LinkId, SaeId
 from qanat.core.provenance import Origin
 from qanat.core.secret import SecretBits
 from qanat.crypto.one_time_pad import MAC_TAG_BYTES
-from qanat.km.copies import covers
 from qanat.km.documents import MANDATORY_UNMET, NOT_FOUND, KeyDeliveryError
 from qanat.km.events import PeerMisbehaved
 from qanat.km.messages import (
@@ -23,6 +22,7 @@ from qanat.km.messages import (
     frame_from_bytes,
     message_from_bytes,
 )
+from qanat.km.rests import covers
 from qanat.sim.store import StoreCrashed
 
 SLAVES = ("a2", "b1", "b2", "c1", "d1")

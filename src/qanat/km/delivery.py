@@ -17,6 +17,7 @@ import msgspec
 
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import BlockId, KeyId, SaeId, SiteId
+from qanat.km.arrivals import Arrivals
 from qanat.km.books import Cut, Piece
 from qanat.km.callers import ADDITIONAL_SLAVES_MAX, partner_site, slave_sites
 from qanat.km.context import Context
@@ -54,7 +55,8 @@ class Delivery:
         self._kme_id = kme_id
         self._reserving = Reserving(context, supply, relay)
         self._fetching = Fetching(context)
-        self.copies = CopyBook(context, facts)
+        self.arrivals = Arrivals(context)
+        self.copies = CopyBook(context, self.arrivals, facts)
         self.dec_keys = self._fetching.dec_keys
 
     def _kme_at(self, site: SiteId) -> str:

@@ -162,7 +162,7 @@ class Kme:
             case RelayFailed():
                 self._relay.on_failed(peer, message, now_ns)
             case Copies():
-                self._delivery.copies.on_copies(peer, message, now_ns)
+                self._delivery.arrivals.on_copies(peer, message, now_ns)
             case Gone():
                 if self._delivery.copies.on_gone(peer, message):
                     return

@@ -20,7 +20,16 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.node.api.limits import CallLimit
-from qanat.node.api.request import Refused, body_of, caller_of, check_content_type, is_gone, query_of, target_of, whole_number
+from qanat.node.api.request import (
+    Refused,
+    body_of,
+    caller_of,
+    check_content_type,
+    is_gone,
+    query_of,
+    target_of,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
