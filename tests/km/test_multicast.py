@@ -5,6 +5,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import replace
 
+import msgspec
 import pytest
 from tests.km.pairing import MS, S, World, a_network, ids
 
@@ -308,3 +309,26 @@ def test_copies_nobody_fetches_expire_at_every_site():
     world.run(20 * S)
     assert [world.account(site, "copies/a").held_bits for site in "abcd"] == [0] * 4
     world.check_ledgers()
+
+
+def test_a_site_refuses_a_copy_whose_other_parts_it_knows_to_be_condemned():
+    world = a_world()
+    world.command(Action.QUARANTINE, "c", link="a-b", since_ns=0)  # c's own key is good; a has not heard of it yet
+    key_ids = group(world)
+    world.run(S)
+    for slave in SLAVES:
+        assert refusal(world, slave, key_ids).status_code == 400
+    world.check_ledgers()
+
+
+def test_the_lead_refuses_a_batch_that_claims_better_than_its_own_part():
+    world = a_world()
+    world.wire.cut.add(frozenset("ab"))
+    group(world)
+    message = sent_copies(world, "b")
+    header = copies_header_from_bytes(message.header)
+    better = msgspec.structs.replace(header, provenance=replace(header.provenance, epsilon_total=0.0))
+    forged = encoded(Copies(encoded(better), message.sealed))
+    world.call("b", lambda kme: kme._handle_or_report("a", forged, world.now_ns))
+    assert "better provenance" in world.of_kind("b", PeerMisbehaved)[-1].reason
+    assert not world.kmes["b"]._c.books.grants
