@@ -17,7 +17,8 @@ from qanat.core.records import KeyBlock
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.km.kme import Kme
 from qanat.node.api.app import create_app
-from qanat.node.api.server import serve
+from qanat.node.api.server import HttpsServer, serve
+from qanat.node.api.skip import create_skip_app
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import read_kek
 from qanat.node.messages import (
@@ -175,15 +176,9 @@ class SiteKme:
         """Open everything, then serve until cancelled."""
         await self.thread.start()
         ports = self._config.ports
-        api = serve(
-            create_app(self, kme_id=f"kme-{self._site}", on_burned=self._burned),
-            host="127.0.0.1",
-            port=ports.key_delivery[self._site],
-            certfile=self._credentials.certfile,
-            keyfile=self._credentials.keyfile,
-            cafile=self._credentials.cafile,
-        )
-        await api.start()
+        doors = self._doors()
+        for door in doors:
+            await door.start()
         peers = await listen(ports.peers[self._site], self._credentials, self._from_peer)
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
@@ -196,8 +191,22 @@ class SiteKme:
                 for line in self._lines.values():
                     group.create_task(line.run())
         finally:
-            await api.stop()
+            await asyncio.gather(*(door.stop() for door in doors))
             await self.thread.stop()
+
+    def _doors(self) -> list[HttpsServer]:
+        """The interfaces to applications: ETSI 014, and SKIP where it has a port."""
+        name, ports = f"kme-{self._site}", self._config.ports
+        apps = {ports.key_delivery[self._site]: create_app(self, kme_id=name, on_burned=self._burned)}
+        if self._site in ports.skip:
+            apps[ports.skip[self._site]] = create_skip_app(
+                self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
+            )
+        files = self._credentials
+        return [
+            serve(app, host="127.0.0.1", port=port, certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+            for port, app in apps.items()
+        ]
 
 
 def _look_away(task: asyncio.Future[Any]) -> None:
