@@ -33,4 +33,6 @@ def two(running: TwoKmes) -> TwoKmes:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
     with LiveKmes(tmp_path_factory.mktemp("live"), pairs=4) as kmes:
         kmes.feed(LINK, 4)
-        yield LivePair(kmes)
+        pair = LivePair(kmes)
+        pair.wait_for_keys()
+        yield pair

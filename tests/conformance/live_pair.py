@@ -6,6 +6,7 @@ import http.client
 import json
 import ssl
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,16 @@ class LivePair:
         """A request of an SAE to the 014 interface of its KME; POST where there is a body."""
         port = self.kmes.port(self.site(sae))
         return self.call(port, self.kmes.credentials(sae), "GET" if body is None else "POST", path, body)
+
+    def wait_for_keys(self) -> None:
+        """Both KMEs have found each other and agreed on key in both directions."""
+        for sae, other in (("m0", "s0"), ("s0", "m0")):
+            for _ in range(200):
+                if self.etsi014(sae, f"/api/v1/keys/{other}/status")[2]["stored_key_count"]:
+                    break
+                time.sleep(0.05)
+            else:
+                raise AssertionError(f"no key for {sae} and {other} within ten seconds")
 
     def site(self, sae: str) -> Any:
         return self.kmes.network.saes[sae].site  # type: ignore[index]

@@ -32,7 +32,7 @@ def opened(world: World, sae: str, other: str, stream: KeyId | None = None, qos:
 def get(world: World, sae: str, stream: KeyId, index: int | None = None, patience: int = 20) -> Chunk:
     """As a host does: ask again while the chunk may come."""
     for _ in range(patience):
-        found = world.call(sae[0], lambda kme: kme.get_chunk(SaeId(sae), stream, index, world.now_ns))
+        found = world.call(sae[0], lambda kme: kme.get_chunk(SaeId(sae), stream, index, 1024, world.now_ns))
         if isinstance(found, Chunk):
             return found
         if not found.is_pending:
@@ -141,7 +141,7 @@ def test_nobody_gets_more_bits_per_second_than_was_agreed() -> None:
     stream = both(world, StreamQos(chunk_bytes=32, bps_max=512, bps_min=0))
     start_ns, got = world.now_ns, 0
     while world.now_ns - start_ns < 5 * S:
-        found = world.call("a", lambda kme: kme.get_chunk(SaeId(A), stream, None, world.now_ns))
+        found = world.call("a", lambda kme: kme.get_chunk(SaeId(A), stream, None, 1024, world.now_ns))
         got += isinstance(found, Chunk)
         world.run(50 * MS)
     assert 9 <= got <= 13  # two a second, and a second in hand
@@ -220,6 +220,15 @@ def test_quarantine_takes_chunks_back_before_they_are_given() -> None:
             assert refused(world, sae, stream, index) is StreamStatus.INSUFFICIENT_KEY
 
 
+def test_too_little_room_for_metadata_costs_no_chunk() -> None:
+    world = a_pair()
+    stream = both(world)
+    found = world.call("a", lambda kme: kme.get_chunk(SaeId(A), stream, 0, 100, world.now_ns))
+    assert isinstance(found, StreamRefused)
+    assert (found.status, found.metadata_bytes) == (StreamStatus.METADATA_SIZE_INSUFFICIENT, 1024)
+    assert get(world, A, stream, 0).has_metadata
+
+
 def test_a_stream_over_trusted_nodes_names_them() -> None:
     world = World(a_chain(2))
     for link in ("a-b", "b-c"):
@@ -252,7 +261,9 @@ def test_no_schedule_of_losses_and_crashes_gives_an_index_twice_or_differently(s
         if rng.random() < 0.1:
             world.stores[rng.choice("ab")].crash_at_commit(rng.randrange(4))
         with survived():
-            found = world.call(sae[0], lambda kme, s=sae, i=index: kme.get_chunk(SaeId(s), stream, i, world.now_ns))
+            found = world.call(
+                sae[0], lambda kme, s=sae, i=index: kme.get_chunk(SaeId(s), stream, i, 1024, world.now_ns)
+            )
             if isinstance(found, Chunk):
                 assert found.index not in given[sae], f"seed {seed}: index {found.index} came twice"
                 given[sae][found.index] = found.bits.reveal()

@@ -129,11 +129,14 @@ class Kme:
         """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
         return self._streams.open(caller, other, qos, stream, now_ns)
 
-    def get_chunk(self, caller: SaeId, stream: KeyId, index: int | None, now_ns: int) -> Chunk | StreamRefused:
+    def get_chunk(
+        self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int
+    ) -> Chunk | StreamRefused:
         """GET_KEY of ETSI 004. What is missing is returned, not raised: asking the owner for it must be kept."""
         try:
-            return self._streams.get_key(caller, stream, index, now_ns)
+            return self._streams.get_key(caller, stream, index, metadata_bytes, now_ns)
         except StreamRefused as refused:
+            refused.timeout_ms = self._streams.timeout_ms(stream)
             return refused
 
     def close_stream(self, caller: SaeId, stream: KeyId) -> None:

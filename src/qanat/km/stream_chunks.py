@@ -86,7 +86,8 @@ class StreamTable:
             return None
         piece = self._c.books.pieces[grant.piece]
         bits = self._c.books.take(piece, grant.offset, grant.size_bytes)
-        chunk = Chunk(index=index, bits=bits, provenance=piece.record.provenance)
+        provenance, has_metadata = piece.record.provenance, bool(record.qos.mimetype)
+        chunk = Chunk(index=index, bits=bits, provenance=provenance, has_metadata=has_metadata)
         self._c.books.settle(name, Fate.DELIVERED)
         self._advance(record)
         return chunk

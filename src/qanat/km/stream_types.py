@@ -14,6 +14,9 @@ from qanat.core.secret import SecretBits
 UINT32_MAX = 2**32 - 1
 CHUNK_BYTES_MIN, CHUNK_BYTES_MAX = 8, 512  # as keys of ETSI 014: 64 to 4096 bits
 MIMETYPE_CHARACTERS_MAX = 256
+# Room for the provenance of a relayed key; a caller that takes less is told so whatever its chunk rests on, because the
+# answer must not depend on which key it would have been.
+METADATA_BYTES = 1024
 
 
 class StreamStatus(IntEnum):
@@ -36,7 +39,7 @@ class StreamRefused(QanatError):
     Attributes:
         qos: The counter proposal that goes with status 7.
         metadata_bytes: The size that status 8 asks for.
-        is_pending: The chunk may be on its way: asking again within the stream's time-out may succeed.
+        is_pending: The chunk may be on its way: asking again within ``timeout_ms``, the stream's, may succeed.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class StreamRefused(QanatError):
     ) -> None:
         super().__init__(reason, status=int(status))
         self.status, self.qos, self.metadata_bytes, self.is_pending = status, qos, metadata_bytes, is_pending
+        self.timeout_ms = 0
 
 
 class StreamQos(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +93,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     bits: SecretBits
     provenance: Provenance
+    has_metadata: bool
 
 
 class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

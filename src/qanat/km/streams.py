@@ -20,7 +20,15 @@ from qanat.km.events import KeyDelivered
 from qanat.km.stream_chunks import StreamTable
 from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
 from qanat.km.stream_qos import is_possible, lesser, negotiated
-from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRecord, StreamRefused, StreamStatus
+from qanat.km.stream_types import (
+    METADATA_BYTES,
+    Chunk,
+    StreamOpened,
+    StreamQos,
+    StreamRecord,
+    StreamRefused,
+    StreamStatus,
+)
 
 STREAMS_MAX = 1_000  # of one KME: each costs about a kilobyte in memory and in the store
 ASK_AGAIN_NS = 250 * NS_PER_MS
@@ -91,6 +99,11 @@ class Streams:
             raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "both SAEs are at this site; ETSI 014 serves them")
         return saes[other].site
 
+    def timeout_ms(self, stream: KeyId) -> int:
+        """How long a GET_KEY of this stream may wait; 0 for one that is not known."""
+        record = self.table.records.get(stream)
+        return record.qos.timeout_ms if record is not None else 0
+
     def on_open(self, peer: SiteId, message: StreamOpen, now_ns: int) -> None:
         """Raises: RemoteProtocolError."""
         if not self._c.is_pair(message.destination, message.source, peer):
@@ -119,16 +132,20 @@ class Streams:
 
     # --- GET_KEY
 
-    def get_key(self, caller: SaeId, stream: KeyId, index: int | None, now_ns: int) -> Chunk:
+    def get_key(self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int) -> Chunk:
         """The chunk of an index, once per application.
 
         Args:
             index: None is the lowest that this application can still take.
+            metadata_bytes: Room that the caller has; a refusal for want of it costs no chunk.
 
         Raises:
-            StreamRefused: 2 (``is_pending`` when it may come), 3 or 4.
+            StreamRefused: 2 (``is_pending`` when it may come), 3, 4 or 8.
         """
         record = self._own(caller, stream)
+        if record.qos.mimetype and metadata_bytes < METADATA_BYTES:
+            reason = f"metadata needs room for {METADATA_BYTES} bytes"
+            raise StreamRefused(StreamStatus.METADATA_SIZE_INSUFFICIENT, reason, metadata_bytes=METADATA_BYTES)
         if not record.is_open_there:
             reason = "the other application has not opened this stream yet"
             raise StreamRefused(StreamStatus.PEER_NOT_CONNECTED_GET_KEY, reason, is_pending=True)
