@@ -129,6 +129,10 @@ class Kme:
         """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
         return self._streams.open(caller, other, qos, stream, now_ns)
 
+    def has_both_ends(self, stream: KeyId) -> bool:
+        """Both applications of a stream have opened it."""
+        return self._streams.has_both_ends(stream)
+
     def get_chunk(
         self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int
     ) -> Chunk | StreamRefused:

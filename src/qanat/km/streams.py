@@ -99,6 +99,10 @@ class Streams:
             raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "both SAEs are at this site; ETSI 014 serves them")
         return saes[other].site
 
+    def has_both_ends(self, stream: KeyId) -> bool:
+        record = self.table.records.get(stream)
+        return record is not None and record.is_open_here and record.is_open_there
+
     def timeout_ms(self, stream: KeyId) -> int:
         """How long a GET_KEY of this stream may wait; 0 for one that is not known."""
         record = self.table.records.get(stream)

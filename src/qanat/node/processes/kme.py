@@ -109,7 +109,16 @@ class SiteKme:
 
     # The gateway of the ETSI 004 interface.
     async def open_stream(self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None) -> StreamOpened:
-        return await self.thread.call(lambda kme, now_ns: kme.open_stream(caller, other, qos, stream, now_ns))
+        opened = await self.thread.call(lambda kme, now_ns: kme.open_stream(caller, other, qos, stream, now_ns))
+        if stream is None:
+            return opened  # the other application cannot know the name yet
+        patience_s = opened.qos.timeout_ms / 1000
+        while opened.status is not StreamStatus.OK and patience_s > 0:
+            await asyncio.sleep(GRANT_LOOK_S)
+            patience_s -= GRANT_LOOK_S
+            if await self.thread.call(lambda kme, _now_ns: kme.has_both_ends(opened.stream)):
+                return msgspec.structs.replace(opened, status=StreamStatus.OK)
+        return opened
 
     async def get_chunk(self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int) -> Chunk:
         begin_s = time.monotonic()
