@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # memory_kme.py is shared with tests/sae
 
+from live_pair import LINK, LiveKmes, LivePair
 from memory_kme import TwoKmes
 from real_kmes import RealKmes
 
@@ -43,3 +44,12 @@ def real(real_running: RealKmes) -> RealKmes:
     if free < 150:
         real_running.distil(6)
     return real_running
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
+    with LiveKmes(tmp_path_factory.mktemp("live"), pairs=4) as kmes:
+        kmes.feed(LINK, 4)
+        pair = LivePair(kmes)
+        pair.wait_for_keys()
+        yield pair
