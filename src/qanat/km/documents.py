@@ -177,7 +177,7 @@ def key_request_from_json(body: bytes) -> KeyRequest:
         >>> key_request_from_json(b'{"number": 3, "size": 128}').number
         3
     """
-    members = _object_from_json(body) if body.strip() else {}
+    members = object_from_json(body) if body.strip() else {}
     return _typed(lambda: _KeyRequestBody.read(members))
 
 
@@ -187,7 +187,7 @@ def key_ids_from_json(body: bytes) -> list[KeyId]:
     Raises:
         KeyDeliveryError: 400 or 413.
     """
-    members = _object_from_json(body)
+    members = object_from_json(body)
     return [key_id_from_text(entry.key_id) for entry in _typed(lambda: msgspec.convert(members, KeyIds)).key_ids]
 
 
@@ -215,9 +215,14 @@ def _typed(read: Callable[[], _T]) -> _T:
         raise KeyDeliveryError(400, f"request does not fit ETSI GS QKD 014: {error}") from None
 
 
-def _object_from_json(body: bytes) -> dict[str, Any]:
-    if len(body) > BODY_BYTES_MAX:
-        raise KeyDeliveryError(413, f"request body is larger than {BODY_BYTES_MAX} bytes")
+def object_from_json(body: bytes, *, size_bytes_max: int = BODY_BYTES_MAX) -> dict[str, Any]:
+    """One JSON object: no duplicate members at any depth, no trailing bytes, no NaN.
+
+    Raises:
+        KeyDeliveryError: 400 or 413.
+    """
+    if len(body) > size_bytes_max:
+        raise KeyDeliveryError(413, f"request body is larger than {size_bytes_max} bytes")
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except KeyDeliveryError:

@@ -17,7 +17,7 @@ MAX_AGE = "qanat_max_age"  # seconds since the key's bits came into this KME's s
 IGNORED = "qanat_ignored_optional"  # in key_container_extension: optional names that were not met
 AGE_S_MAX = 10 * 365 * 86400  # above any store's life, far below what 64-bit nanoseconds hold
 IGNORED_MAX, NAME_CHARS_MAX = 32, 100
-_ROUTE_TYPES = frozenset({"direct", "relayed", "local"})
+ROUTE_TYPES = frozenset({"direct", "relayed", "local", "external"})
 _ORIGINS = frozenset(Origin)
 _AUTHENTICATIONS = frozenset(Authentication)
 
@@ -26,7 +26,7 @@ _AUTHENTICATIONS = frozenset(Authentication)
 class Wishes:
     """Which keys a master accepts. ``age_ns_max`` None: of any age."""
 
-    route_types: frozenset[str] = _ROUTE_TYPES
+    route_types: frozenset[str] = ROUTE_TYPES
     origins: frozenset[str] = _ORIGINS
     authentications: frozenset[str] = _AUTHENTICATIONS
     age_ns_max: int | None = None
@@ -94,7 +94,7 @@ def _chosen(value: object, known: frozenset[str]) -> frozenset[str] | None:
 
 
 def _route_wish(value: object) -> Wishes | None:
-    chosen = _chosen(value, _ROUTE_TYPES)
+    chosen = _chosen(value, ROUTE_TYPES)
     return None if chosen is None else Wishes(route_types=chosen)
 
 

@@ -29,6 +29,7 @@ from qanat.km.context import Context, relay_account
 from qanat.km.delivery import Delivery
 from qanat.km.documents import KeyContainer, KeyRequest, Status
 from qanat.km.events import CommandApplied, CommandIgnored, KeysQuarantined, KmeEvent, PeerMisbehaved
+from qanat.km.interwork.engine import Interwork
 from qanat.km.ledger import Account, Fate
 from qanat.km.links import Links
 from qanat.km.messages import (
@@ -81,6 +82,7 @@ class Kme:
         self._relay = Relay(self._c, snapshot.facts)
         self._delivery = Delivery(self._c, self._supply, self._relay, kme_id, snapshot.facts)
         self._streams = Streams(self._c, snapshot.facts)
+        self.border = Interwork(self._c, snapshot.facts, kme_id)
         self._revision = _number(snapshot.facts.get(("kme", "revision")))
         self._burned_total = _number(snapshot.facts.get(("kme", "burned")))
         self._wake_ns: int = 0  # plan relays and sweep at once after a start
@@ -112,16 +114,23 @@ class Kme:
     def status(self, caller: SaeId, slave: SaeId, now_ns: int) -> Status:
         """Get status of ETSI 014. Raises: KeyDeliveryError."""
         del now_ns  # the same shape as its siblings
+        if self.border.partner_with(slave) is not None:
+            return self.border.status(caller, slave)
         return self._delivery.status(caller, slave)
 
     def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest, now_ns: int) -> KeyContainer:
         """Get key of ETSI 014: new keys for a master. Raises: KeyDeliveryError."""
-        container = self._delivery.enc_keys(caller, slave, request, now_ns)
+        if self.border.partner_with(slave) is not None:
+            container = self.border.enc_keys(caller, slave, request)
+        else:
+            container = self._delivery.enc_keys(caller, slave, request, now_ns)
         self._wake_ns = now_ns  # the buffer shrank
         return container
 
     def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> KeyContainer:
         """Get key with key IDs of ETSI 014: the same keys for the slave, all or none. Raises: KeyDeliveryError."""
+        if self.border.partner_with(master) is not None:
+            return self.border.dec_keys(caller, master, list(key_ids))
         return self._delivery.dec_keys(caller, master, key_ids, now_ns)
 
     def open_stream(
@@ -218,6 +227,7 @@ class Kme:
     def deadline_ns(self) -> int | None:
         """When to call ``on_deadline`` and then ``frames_to_send``; 0 for at once."""
         times = [self._wake_ns, self._sweep_ns, self._relay_due_ns, self._c.channel.deadline_ns()]
+        times.append(self.border.deadline_ns())
         return min(time for time in times if time is not None)
 
     def on_deadline(self, now_ns: int) -> None:
@@ -227,6 +237,7 @@ class Kme:
             self._delivery.sweep(now_ns)
             self._streams.table.sweep(now_ns)
             self._sweep_ns = now_ns + SWEEP_NS
+        self.border.plan(now_ns)
         due = [self._relay.sweep(now_ns), self._relay.plan(now_ns)]
         self._relay_due_ns = min((time for time in due if time is not None), default=None)
         self._wake_ns = self._sweep_ns

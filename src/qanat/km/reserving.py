@@ -11,7 +11,7 @@ from qanat.km.books import Cut, Piece
 from qanat.km.context import Context
 from qanat.km.copies import Plan
 from qanat.km.documents import MANDATORY_UNMET, KeyDeliveryError
-from qanat.km.extensions import Wishes
+from qanat.km.extensions import ROUTE_TYPES, Wishes
 from qanat.km.local import LOCAL_PROVENANCE, refill_local
 from qanat.km.relay import Relay
 from qanat.km.supply import Supply
@@ -120,7 +120,7 @@ class Reserving:
             return False
         has_link = bool(self._c.network.links_between(self._c.site, site))
         has_relay = len(self._relay.routes.get(site, ())) > 1
-        is_open = len(wishes.route_types) == 3  # no wish at all: a missing route is a matter of time
+        is_open = wishes.route_types == ROUTE_TYPES  # no wish at all: a missing route is a matter of time
         return (
             is_open
             or ("direct" in wishes.route_types and has_link)

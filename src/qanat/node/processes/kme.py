@@ -17,6 +17,7 @@ from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId, SiteId
 from qanat.core.records import KeyBlock
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.km.interwork.documents import AckContainer, Transfer, VoidBody
 from qanat.km.kme import Kme
 from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.node.api.app import create_app
@@ -36,6 +37,7 @@ from qanat.node.messages import (
     key_block_from_message,
 )
 from qanat.node.pki import kme_credentials
+from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.peers import PeerLine, client_context, listen
@@ -66,9 +68,36 @@ class SiteKme:
         self._commanded = asyncio.Event()
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
+        self._borders = self._make_borders()
         self.thread = WriterThread(
             name=site, make_store=self._store, make_kme=self._engine, on_outcome=self._on_outcome
         )
+
+    def _make_borders(self) -> dict[str, BorderLine]:
+        """One line per partner at this site whose CA is known."""
+        lines = {}
+        for partner in self._config.network.partners.values():
+            cafile = self._state.partner_ca(partner.id)
+            if partner.site != self._site:
+                continue
+            if not cafile.exists():
+                self._hub.send(Note("note", f"{self._site}: partner {partner.id} waits for its CA file, {cafile}"))
+                continue
+            lines[partner.id] = BorderLine(partner, self._credentials, cafile, self._border_answered)
+        return lines
+
+    async def _border_answered(self, number: int, status_code: int) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.border.answered(number, status_code))
+
+    # The gateway of the ETSI 020 interface.
+    async def take_transfer(self, partner: str, transfer: Transfer) -> None:
+        await self.thread.call(lambda kme, now_ns: kme.border.on_ext_keys(partner, transfer, now_ns))
+
+    async def take_void(self, partner: str, void: VoidBody) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.border.on_void(partner, void))
+
+    async def take_acks(self, partner: str, containers: list[AckContainer]) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.border.on_acks(partner, containers))
 
     def _store(self) -> SqliteStore:
         kek = read_kek(self._state, self._site)
@@ -86,6 +115,9 @@ class SiteKme:
     def _on_outcome(self, outcome: Outcome) -> None:
         for peer, frame in outcome.frames:
             self._lines[peer].send(frame)
+        for request in outcome.requests:
+            if request.partner in self._borders:
+                self._borders[request.partner].send(request)
         for event in outcome.events:
             self._told.note(event)
 
