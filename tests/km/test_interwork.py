@@ -124,6 +124,17 @@ def test_both_directions_have_a_buffer_that_is_filled_again() -> None:
         assert world.enc(ours, theirs, number=BUFFER_KEYS).keys
 
 
+def test_a_slow_partner_is_waited_for_as_long_as_was_said() -> None:
+    border = Border()
+    border.home.run(S)
+    (request,) = border.home.call("a", lambda kme: kme.border.requests_to_send(border.home.now_ns))
+    border.home.run(ACK_TIMEOUT_NS - 5 * S)
+    assert border.given(border.away, "b", "home", "", request.body) == 202
+    border.carry()
+    sent = border.home.enc("a1", "b1", number=16)
+    assert border.away.dec("b1", "a1", ids(sent)).keys
+
+
 def test_a_key_is_delivered_once_at_each_end() -> None:
     border = Border()
     border.carry()

@@ -227,7 +227,6 @@ class Kme:
     def deadline_ns(self) -> int | None:
         """When to call ``on_deadline`` and then ``frames_to_send``; 0 for at once."""
         times = [self._wake_ns, self._sweep_ns, self._relay_due_ns, self._c.channel.deadline_ns()]
-        times.append(self.border.deadline_ns())
         return min(time for time in times if time is not None)
 
     def on_deadline(self, now_ns: int) -> None:

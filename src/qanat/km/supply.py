@@ -201,7 +201,7 @@ class Supply:
             piece.record.parent: piece.record.peer
             for piece in self._c.books.pieces.values()
             if piece.record.state is PieceState.WAITING
-            and not piece.record.parent.startswith("relay/")
+            and not piece.record.parent.startswith(("relay/", "partner/"))  # they have time limits of their own
             and now_ns - piece.record.made_ns > CONFIRM_TIMEOUT_NS
         }
         for parent, peer in late.items():

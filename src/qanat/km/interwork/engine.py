@@ -288,7 +288,7 @@ class Interwork:
     # --- the host sends
 
     def requests_to_send(self, now_ns: int) -> list[Request]:
-        """Requests for partners that are due; each comes again until ``answered``."""
+        """Requests for partners that are due; each comes again until ``answered``. A host asks some times a second."""
         found = []
         for entry in self._outbox.due(now_ns):
             body = entry.body if entry.body is not None else self._transfer_body(entry.ids)
@@ -312,10 +312,6 @@ class Interwork:
         for taken in bits:
             taken.wipe()
         return body
-
-    def deadline_ns(self) -> int | None:
-        """When a request is due."""
-        return self._outbox.deadline_ns()
 
     def answered(self, number: int, status_code: int) -> None:
         """The partner has answered a request: 2xx and 4xx are final, anything else comes again."""

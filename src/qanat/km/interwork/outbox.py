@@ -73,9 +73,6 @@ class Outbox:
             self._due[entry.number] = (now_ns + wait_ns, wait_ns)
         return found
 
-    def deadline_ns(self) -> int | None:
-        return min((self._due.get(number, (0, 0))[0] for number in self._entries), default=None)
-
     def done(self, number: int) -> Entry | None:
         """It is answered for good; None when it was before."""
         entry = self._entries.pop(number, None)

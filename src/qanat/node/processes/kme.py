@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +23,7 @@ from qanat.km.kme import Kme
 from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.node.api.app import create_app
 from qanat.node.api.etsi004 import StreamDoor
+from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
 from qanat.node.api.skip import create_skip_app
 from qanat.node.entropy import SystemEntropy
@@ -281,10 +283,22 @@ class SiteKme:
                 self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
             )
         files = self._credentials
-        return [
+        doors = [
             serve(app, host="127.0.0.1", port=port, certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
             for port, app in apps.items()
         ]
+        return doors + [self._border_door(name, partner) for partner in self._borders]
+
+    def _border_door(self, name: str, partner: str) -> HttpsServer:
+        """ETSI 020 for one partner, at the port that the network file tells it."""
+        return serve(
+            create_border_app(self, kme_id=name, partner=partner),
+            host="127.0.0.1",
+            port=urlsplit(self._config.network.partners[partner].own_url).port or 443,
+            certfile=self._credentials.certfile,
+            keyfile=self._credentials.keyfile,
+            cafile=self._state.partner_ca(partner),
+        )
 
 
 def _look_away(task: asyncio.Future[Any]) -> None:
