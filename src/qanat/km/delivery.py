@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import BlockId, KeyId, SaeId, SiteId
 from qanat.core.provenance import Origin, Provenance
-from qanat.core.timebase import NS_PER_S
 from qanat.km.books import Cut, Piece
 from qanat.km.context import LOCAL, Context
 from qanat.km.documents import (
@@ -39,7 +38,6 @@ from qanat.km.supply import Supply
 
 KEY_BITS_MIN, KEY_BITS_MAX = 64, 4096
 KEYS_PER_REQUEST_MAX = 128
-GRANT_LIFE_NS = 24 * 3600 * NS_PER_S  # a key its slave never fetched is destroyed after a day
 RETRY_AFTER_MS = 1000
 RECENT_MAX = 10_000
 
@@ -111,7 +109,14 @@ class Delivery:
             raise self._shortage(site, size_bytes, request.number, len(cuts), wishes)
         container = self._given(cuts, size_bytes, caller, slave, site, now_ns)
         self._c.events.append(
-            KeyDelivered(role="master", caller=caller, partner=slave, count=len(cuts), size_bits=8 * size_bytes)
+            KeyDelivered(
+                role="master",
+                caller=caller,
+                partner=slave,
+                count=len(cuts),
+                size_bits=8 * size_bytes,
+                key_ids=tuple(key.key_id for key in container.keys),
+            )
         )
         return container
 
@@ -211,7 +216,8 @@ class Delivery:
             raise KeyDeliveryError(400, f"between 1 and {KEYS_PER_REQUEST_MAX} key_IDs shall be given")
         if len(set(key_ids)) != len(key_ids):
             raise KeyDeliveryError(400, "a key_ID is given twice")
-        grants = self._found(caller, master, key_ids, now_ns)
+        del now_ns  # what has ended is gone before: Kme looks first
+        grants = self._found(caller, master, key_ids)
         keys = []
         for grant in grants:
             piece = self._c.books.pieces[grant.piece]
@@ -220,24 +226,31 @@ class Delivery:
             self._remember(grant.key_id, caller)
         size_bits = 8 * grants[0].size_bytes
         self._c.events.append(
-            KeyDelivered(role="slave", caller=caller, partner=master, count=len(keys), size_bits=size_bits)
+            KeyDelivered(
+                role="slave",
+                caller=caller,
+                partner=master,
+                count=len(keys),
+                size_bits=size_bits,
+                key_ids=tuple(key_ids),
+            )
         )
         return KeyContainer(keys=keys)
 
-    def _found(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> list[GrantRecord]:
+    def _found(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId]) -> list[GrantRecord]:
         """All of them or an error; nothing is changed. Every ID is looked up whatever the others were."""
         found = [self._c.books.grants.get(key_id) for key_id in key_ids]
         others = [grant for grant in found if grant is not None and grant.slave != caller]
         mine = [grant for grant in found if grant is not None and grant.slave == caller and grant.master == master]
-        fresh = [grant for grant in mine if now_ns - grant.granted_ns <= GRANT_LIFE_NS]
-        if len(fresh) == len(key_ids):
-            return fresh
+        if len(mine) == len(key_ids):
+            return mine
         is_consumed = any(self._recent.get(key_id) == caller for key_id in key_ids)
         pending = not is_consumed and self._c.network.saes[master].site != self._c.site
         if others:
             message = "the calling SAE was not named when these keys were given out"
             raise KeyDeliveryError(401, message, grant_pending=pending)
-        details = [{"reason": "expired"}] if len(fresh) < len(mine) else None
+        is_expired = any(self._c.books.was_expired(key_id, caller) for key_id in key_ids)
+        details = [{"reason": "expired"}] if is_expired else None
         raise KeyDeliveryError(400, NOT_FOUND, details, grant_pending=pending and details is None)
 
     def _remember(self, key_id: KeyId, caller: SaeId) -> None:
@@ -248,10 +261,7 @@ class Delivery:
     # --- upkeep
 
     def sweep(self, now_ns: int) -> None:
-        """Destroy keys that nobody fetched for a day; keep the local buffer full."""
-        for grant in list(self._c.books.grants.values()):
-            if now_ns - grant.granted_ns > GRANT_LIFE_NS:
-                self._c.books.settle(grant.key_id, Fate.DESTROYED)
+        """Keep the local buffer full."""
         self.refill_local(now_ns, 0)
 
     def refill_local(self, now_ns: int, size_bytes_min: int) -> None:
