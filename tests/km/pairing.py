@@ -223,7 +223,7 @@ class World:
             _, _, source, target, frame = arrival
             is_busy = True
             with survived():
-                self.call(target, lambda kme, s=source, f=frame: kme.receive(s, f, self.clock(target)))
+                self.call(target, lambda kme, s=source, f=frame, t=target: kme.receive(s, f, self.clock(t)))
         for site, kme in list(self.kmes.items()):
             deadline_ns = kme.deadline_ns()
             if deadline_ns is not None and deadline_ns <= self.clock(site):

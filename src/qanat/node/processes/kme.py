@@ -18,6 +18,7 @@ from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Statu
 from qanat.km.kme import Kme
 from qanat.node.api.app import create_app
 from qanat.node.api.server import serve
+from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import read_kek
 from qanat.node.messages import (
@@ -61,8 +62,13 @@ class SiteKme:
         self._commanded = asyncio.Event()
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
+        self.trail = provide_trail(self._state, site, self._entropy, config.network.name)
         self.thread = WriterThread(
-            name=site, make_store=self._store, make_kme=self._engine, on_outcome=self._on_outcome
+            name=site,
+            make_store=self._store,
+            make_kme=self._engine,
+            on_outcome=self._on_outcome,
+            trail=self.trail,
         )
 
     def _store(self) -> SqliteStore:
@@ -110,6 +116,9 @@ class SiteKme:
 
         task = asyncio.ensure_future(self.thread.call(book))
         task.add_done_callback(_look_away)
+
+    def _refused(self, caller: str, status_code: int, message: str) -> None:
+        self.trail.refusals.add("refused", caller, str(status_code), message)
 
     async def _take_blocks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Kq-1: answer a block only after it is durable, or refused for good."""
@@ -166,7 +175,9 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True)))
+            self._hub.send(
+                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
+            )
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
@@ -176,7 +187,7 @@ class SiteKme:
         await self.thread.start()
         ports = self._config.ports
         api = serve(
-            create_app(self, kme_id=f"kme-{self._site}", on_burned=self._burned),
+            create_app(self, kme_id=f"kme-{self._site}", on_burned=self._burned, on_refused=self._refused),
             host="127.0.0.1",
             port=ports.key_delivery[self._site],
             certfile=self._credentials.certfile,

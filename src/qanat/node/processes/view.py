@@ -113,6 +113,7 @@ class NetworkView:
             "alarms": [asdict(alarm) for alarm in self._loop.alarms],
             "journal": [asdict(entry) for entry in self._loop.journal.newest],
             "totals": self._totals(),
+            "kmes": list(self.stores.values()),
         }
 
     def link(self, link: Link) -> dict[str, Any]:
