@@ -33,11 +33,17 @@ class Trail:
         self.refusals = Refusals()
         self.entry_count = 0
         self.failure_count = 0
+        self._committed_head: tuple[int, str] | None = None
 
     def counts(self) -> dict[str, Any]:
-        """For the metrics: since this process started."""
+        """For the metrics, since this process started; and the head that the store remembers."""
         refused = {code: count for code, count in self.refusals.totals.copy().items() if code.isdecimal()}
-        return {"entries": self.entry_count, "failures": self.failure_count, "refused": refused}
+        return {
+            "entries": self.entry_count,
+            "failures": self.failure_count,
+            "refused": refused,
+            "head": self._committed_head,
+        }
 
     def is_due(self, now_ns: int) -> bool:
         """There is something to write though the engine has nothing to do."""
@@ -69,9 +75,11 @@ class Trail:
             self.failure_count += 1
             raise
         store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
-        return lambda: self._committed(rows, counted, now_ns)
+        head = (log.count, log.head)
+        return lambda: self._committed(rows, counted, head, now_ns)
 
-    def _committed(self, rows: list[Row], counted: list[Row], now_ns: int) -> None:
+    def _committed(self, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int) -> None:
+        self._committed_head = head
         self.entry_count += len(rows)
         self._greeting = []
         if counted:
