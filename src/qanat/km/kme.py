@@ -4,10 +4,10 @@ The host's part of the bargain:
 
 1. Every method is called inside ``store.transaction()``; several calls may share one (group commit).
 2. What a method returned, and what ``frames_to_send`` and ``events`` yield, leaves only after the commit.
-3. ``KeyDeliveryError`` and ``SimulatedKeyRefused`` are raised before anything changed but what time alone had
-   ended, so the host catches them inside the transaction. On any other exception, or when the commit fails, it
-   throws this object away and builds a new one from the store. There is no other way to recover, hence none that
-   is untested.
+3. ``KeyDeliveryError``, ``StreamRefused`` and ``SimulatedKeyRefused`` are raised before anything changed but what
+   time alone had ended, so the host catches them inside the transaction. On any other exception, or when the
+   commit fails, it throws this object away and builds a new one from the store. There is no other way to recover,
+   hence none that is untested.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ from qanat.km.relay import Relay
 from qanat.km.report import StoreReport
 from qanat.km.reporting import Reporting
 from qanat.km.store import Store
+from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
+from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused
+from qanat.km.streams import Streams
 from qanat.km.supply import Supply
 
 SWEEP_NS = 10 * NS_PER_S
@@ -87,6 +90,7 @@ class Kme:
         self._commands = Commands(self._c, self._relay, snapshot.facts)
         self._reporting = Reporting(self._c, self._relay, kme_id)
         self._burned_total = int.from_bytes(snapshot.facts.get(("kme", "burned"), b""))
+        self._streams = Streams(self._c, snapshot.facts)
         self._wake_ns: int = 0  # plan relays and sweep at once after a start
         self._relay_due_ns: int | None = None
         self._sweep_ns = 0
@@ -130,6 +134,32 @@ class Kme:
         self._expire(now_ns)
         return self._delivery.dec_keys(caller, master, key_ids, now_ns)
 
+    def open_stream(
+        self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None, now_ns: int
+    ) -> StreamOpened:
+        """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
+        self._expire(now_ns)
+        return self._streams.open(caller, other, qos, stream, now_ns)
+
+    def has_both_ends(self, stream: KeyId) -> bool:
+        """Both applications of a stream have opened it."""
+        return self._streams.has_both_ends(stream)
+
+    def get_chunk(
+        self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int
+    ) -> Chunk | StreamRefused:
+        """GET_KEY of ETSI 004. What is missing is returned, not raised: asking the owner for it must be kept."""
+        self._expire(now_ns)
+        try:
+            return self._streams.get_key(caller, stream, index, metadata_bytes, now_ns)
+        except StreamRefused as refused:
+            refused.timeout_ms = self._streams.timeout_ms(stream)
+            return refused
+
+    def close_stream(self, caller: SaeId, stream: KeyId) -> None:
+        """CLOSE of ETSI 004. Raises: StreamRefused."""
+        self._streams.close(caller, stream)
+
     def burned(self, count: int) -> None:
         """The host could not send an answer with so many keys: they are gone, and counted."""
         self._burned_total += count
@@ -163,6 +193,14 @@ class Kme:
         match message:
             case Granted():
                 self._delivery.on_granted(peer, message, now_ns)
+                for grant in message.grants:
+                    self._streams.table.on_grant(grant)
+            case StreamOpen():
+                self._streams.on_open(peer, message, now_ns)
+            case StreamWanted():
+                self._streams.on_wanted(peer, message, now_ns)
+            case StreamClosed():
+                self._streams.on_closed(peer, message)
             case Have():
                 self._supply.on_have(peer, message, now_ns)
             case Hop():
@@ -198,6 +236,7 @@ class Kme:
         if now_ns >= self._sweep_ns:
             self._supply.sweep(now_ns)
             self._delivery.sweep(now_ns)
+            self._streams.table.sweep(now_ns)
             self._sweep_ns = now_ns + SWEEP_NS
         due = [self._relay.sweep(now_ns), self._relay.plan(now_ns)]
         self._relay_due_ns = min((time for time in due if time is not None), default=None)

@@ -82,7 +82,7 @@ class KeyDelivery:
         limit: CallLimit | None,
         answer_timeout_s: float,
         on_burned: Callable[[int], None] | None,
-        on_refused: Callable[[str, int, str], None] | None,
+        on_refused: Callable[[str, int, str], None] | None = None,
     ) -> None:
         self._gateway, self._kme_id = gateway, kme_id
         self._limit, self._answer_timeout_s = limit, answer_timeout_s
@@ -101,7 +101,7 @@ class KeyDelivery:
             return await self._answer(scope, receive)
         except Refused as refused:
             self._tell(scope, refused.status_code, refused.message)
-            return _json(refused.status_code, _said(refused.message), refused.headers)
+            return answered(refused.status_code, _said(refused.message), refused.headers)
         except KeyDeliveryError as error:
             self._tell(scope, error.status_code, error.message)
             return _error_response(error)
@@ -112,7 +112,7 @@ class KeyDelivery:
         except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
             _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
         self._tell(scope, 503, BUSY)
-        return _json(503, _said(BUSY), {"Retry-After": "1"})
+        return answered(503, _said(BUSY), {"Retry-After": "1"})
 
     def _tell(self, scope: Scope, status_code: int, message: str) -> None:
         if self._on_refused is not None:
@@ -128,7 +128,7 @@ class KeyDelivery:
         async with asyncio.timeout(self._answer_timeout_s):
             if method == "status":
                 query_of(scope, ())
-                return _json(200, documents.encode(await self._gateway.status(caller, other)))
+                return answered(200, documents.encode(await self._gateway.status(caller, other)))
             if method == "enc_keys":
                 container = await self._gateway.enc_keys(caller, other, _key_request(scope, body))
             else:
@@ -138,7 +138,7 @@ class KeyDelivery:
                 _log.warning("KME %s: %d keys burned, %s had hung up", self._kme_id, len(container.keys), caller)
                 if self._on_burned is not None:
                     self._on_burned(len(container.keys))
-            return _json(200, documents.encode(container))
+            return answered(200, documents.encode(container))
         finally:
             container.wipe()
 
@@ -176,13 +176,13 @@ def _error_response(error: KeyDeliveryError) -> Response:
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
-    return _json(error.status_code, documents.encode(error.document), headers)
+    return answered(error.status_code, documents.encode(error.document), headers)
 
 
 def _said(message: str) -> bytes:
     return documents.encode(ErrorDocument(message=message))
 
 
-def _json(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
+def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
     # A key in a cache would be a second copy of it.
     return Response(body, status_code, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
