@@ -11,6 +11,8 @@ from qanat.km.events import (
     CommandApplied,
     CommandIgnored,
     KeyDelivered,
+    KeysBurned,
+    KeysExpired,
     KeysQuarantined,
     KmeEvent,
     PartnerRefused,
@@ -33,6 +35,10 @@ def event_text(event: KmeEvent) -> str:
         case KeysQuarantined():
             since = text_from_ns(event.since_ns)
             return f"quarantined {event.piece_count} pieces, {event.size_bits} bits, of {event.link} since {since}"
+        case KeysExpired():
+            return f"{event.size_bits} bits of {event.account} expired"
+        case KeysBurned():
+            return f"{event.count} keys burned"
         case RelayCompleted():
             took = text_from_ns(event.duration_ns)
             return f"{event.relay} reached {event.target}: {event.size_bits} bits by {_via(event.links)} in {took}"

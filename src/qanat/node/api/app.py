@@ -60,6 +60,7 @@ def create_app(
     calls_per_s: float | None = None,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     on_burned: Callable[[int], None] | None = None,
+    on_refused: Callable[[str, int, str], None] | None = None,
 ) -> Starlette:
     """The key delivery interface of one KME.
 
@@ -69,13 +70,14 @@ def create_app(
         answer_timeout_s: After it the caller gets 503. Keys that the gateway then still takes are burned.
         on_burned: Called with the number of keys whose caller had hung up when they were ready. 014 has no
             acknowledgement, so this counts the losses that can be seen, not all.
+        on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
     """
     limit = None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)
     app = Starlette()
     # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
     # Starlette's and would be answered in plain text.
     app.router.redirect_slashes = False
-    app.router.default = KeyDelivery(gateway, kme_id, limit, answer_timeout_s, on_burned)
+    app.router.default = KeyDelivery(gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused)
     return app
 
 
@@ -89,10 +91,11 @@ class KeyDelivery:
         limit: CallLimit | None,
         answer_timeout_s: float,
         on_burned: Callable[[int], None] | None,
+        on_refused: Callable[[str, int, str], None] | None = None,
     ) -> None:
         self._gateway, self._kme_id = gateway, kme_id
         self._limit, self._answer_timeout_s = limit, answer_timeout_s
-        self._on_burned = on_burned
+        self._on_burned, self._on_refused = on_burned, on_refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,8 +109,10 @@ class KeyDelivery:
         try:
             return await self._answer(scope, receive)
         except Refused as refused:
+            self._tell(scope, refused.status_code, refused.message)
             return answered(refused.status_code, _said(refused.message), refused.headers)
         except KeyDeliveryError as error:
+            self._tell(scope, error.status_code, error.message)
             return _error_response(error)
         except TimeoutError:
             _log.warning("KME %s: no answer within %g s", self._kme_id, self._answer_timeout_s)
@@ -115,7 +120,12 @@ class KeyDelivery:
             _log.info("KME %s: a request ended by shutdown", self._kme_id)
         except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
             _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
+        self._tell(scope, 503, BUSY)
         return answered(503, _said(BUSY), {"Retry-After": "1"})
+
+    def _tell(self, scope: Scope, status_code: int, message: str) -> None:
+        if self._on_refused is not None:
+            self._on_refused(scope.get("extensions", {}).get("tls", {}).get("name", ""), status_code, message)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)

@@ -26,6 +26,7 @@ from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
 from qanat.node.api.skip import create_skip_app
+from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import read_kek
 from qanat.node.messages import (
@@ -71,8 +72,13 @@ class SiteKme:
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
         self._borders = self._make_borders()
+        self.trail = provide_trail(self._state, site, self._entropy, config.network.name)
         self.thread = WriterThread(
-            name=site, make_store=self._store, make_kme=self._engine, on_outcome=self._on_outcome
+            name=site,
+            make_store=self._store,
+            make_kme=self._engine,
+            on_outcome=self._on_outcome,
+            trail=self.trail,
         )
 
     def _make_borders(self) -> dict[str, BorderLine]:
@@ -180,6 +186,9 @@ class SiteKme:
         task = asyncio.ensure_future(self.thread.call(book))
         task.add_done_callback(_look_away)
 
+    def _refused(self, caller: str, status_code: int, message: str) -> None:
+        self.trail.refusals.add("refused", caller, str(status_code), message)
+
     async def _take_blocks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Kq-1: answer a block only after it is durable, or refused for good."""
         async for frame in frames(reader):
@@ -235,7 +244,9 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True)))
+            self._hub.send(
+                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
+            )
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
@@ -277,7 +288,11 @@ class SiteKme:
     def _doors(self) -> list[HttpsServer]:
         """The interfaces to applications: ETSI 014, and SKIP where it has a port."""
         name, ports = f"kme-{self._site}", self._config.ports
-        apps = {ports.key_delivery[self._site]: create_app(self, kme_id=name, on_burned=self._burned)}
+        apps = {
+            ports.key_delivery[self._site]: create_app(
+                self, kme_id=name, on_burned=self._burned, on_refused=self._refused
+            )
+        }
         if self._site in ports.skip:
             apps[ports.skip[self._site]] = create_skip_app(
                 self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
