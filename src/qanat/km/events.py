@@ -78,6 +78,23 @@ class PeerMisbehaved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRestored:
+    """A peer remembers more of this KME than its store does: an old copy. Nothing is delivered from now on."""
+
+    peer: SiteId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysDiscarded:
+    """All shared key was destroyed, here (``peer`` is this site) or because a peer lost its store."""
+
+    peer: SiteId
+    size_bits: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandApplied:
     command: Command
 
@@ -97,6 +114,8 @@ KmeEvent = (
     | RelayLost
     | RelayForwarded
     | PeerMisbehaved
+    | StoreRestored
+    | KeysDiscarded
     | CommandApplied
     | CommandIgnored
 )

@@ -36,11 +36,13 @@ from qanat.km.messages import (
     Granted,
     Have,
     Hop,
+    Lost,
     Message,
     RelayDone,
     RelayFailed,
     message_from_bytes,
 )
+from qanat.km.recovery import Recovery
 from qanat.km.relay import Relay
 from qanat.km.report import AccountReport, LinkStoreReport, PairReport, StoreReport
 from qanat.km.store import Store
@@ -72,6 +74,7 @@ class Kme:
             links=Links(store, snapshot),
             channel=Channel(store, entropy, snapshot),
         )
+        self._recovery = Recovery(self._c, snapshot)
         self._supply = Supply(self._c, snapshot.facts)
         self._relay = Relay(self._c, snapshot.facts)
         self._delivery = Delivery(self._c, self._supply, self._relay, kme_id)
@@ -110,12 +113,14 @@ class Kme:
 
     def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest, now_ns: int) -> KeyContainer:
         """Get key of ETSI 014: new keys for a master. Raises: KeyDeliveryError."""
+        self._recovery.check()
         container = self._delivery.enc_keys(caller, slave, request, now_ns)
         self._wake_ns = now_ns  # the buffer shrank
         return container
 
     def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> KeyContainer:
         """Get key with key IDs of ETSI 014: the same keys for the slave, all or none. Raises: KeyDeliveryError."""
+        self._recovery.check()
         return self._delivery.dec_keys(caller, master, key_ids, now_ns)
 
     def burned(self, count: int) -> None:
@@ -135,6 +140,7 @@ class Kme:
         except msgspec.DecodeError as error:
             self._misbehaved(peer, f"frame cannot be read: {error}")
             return
+        self._recovery.note(peer)
         for data in messages:
             try:
                 self._handle(peer, message_from_bytes(data), now_ns)
@@ -157,6 +163,10 @@ class Kme:
                 self._relay.on_done(peer, message, now_ns)
             case RelayFailed():
                 self._relay.on_failed(peer, message, now_ns)
+            case Lost():
+                for parent in self._recovery.on_lost(peer, message):
+                    self._relay.forget(parent, f"{peer} lost its store")
+                self._supply.forget_early_of(peer)
             case Gone():
                 self._supply.on_gone(peer, message)
                 self._relay.forget(message.parent, f"{peer}: {message.reason[:200]}")
@@ -166,17 +176,22 @@ class Kme:
 
     def frames_to_send(self, now_ns: int) -> list[tuple[SiteId, bytes]]:
         """Frames for other KMEs. Call after every other call; a lost frame is sent again by itself."""
-        return self._c.channel.frames_to_send(now_ns)
+        return [] if self._recovery.is_stopped else self._c.channel.frames_to_send(now_ns)
 
     # --- time
 
     def deadline_ns(self) -> int | None:
         """When to call ``on_deadline`` and then ``frames_to_send``; 0 for at once."""
+        if self._recovery.is_stopped:
+            return None
         times = [self._wake_ns, self._sweep_ns, self._relay_due_ns, self._c.channel.deadline_ns()]
         return min(time for time in times if time is not None)
 
     def on_deadline(self, now_ns: int) -> None:
         """Sweep, give up what timed out, start relays."""
+        if self._recovery.is_stopped:
+            return
+        self._recovery.tell_peers()
         if now_ns >= self._sweep_ns:
             self._supply.sweep(now_ns)
             self._delivery.sweep(now_ns)

@@ -30,6 +30,12 @@ class Gone(msgspec.Struct, tag="gone", array_like=True, frozen=True):
     reason: str
 
 
+class Lost(msgspec.Struct, tag="lost", array_like=True, frozen=True):
+    """I destroyed all key that we shared until now: give out nothing of it."""
+
+    reason: str
+
+
 class Grant(msgspec.Struct, array_like=True, frozen=True):
     """One key that a master at my site was given; its slave at yours may fetch it."""
 
@@ -103,7 +109,7 @@ class RelayFailed(msgspec.Struct, tag="relay_failed", array_like=True, frozen=Tr
     reason: str
 
 
-Message = Have | Gone | Granted | Hop | RelayDone | RelayFailed
+Message = Have | Gone | Lost | Granted | Hop | RelayDone | RelayFailed
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):

@@ -11,12 +11,14 @@ from qanat.km.events import (
     CommandApplied,
     CommandIgnored,
     KeyDelivered,
+    KeysDiscarded,
     KeysQuarantined,
     KmeEvent,
     PeerMisbehaved,
     RelayCompleted,
     RelayForwarded,
     RelayLost,
+    StoreRestored,
 )
 
 
@@ -41,6 +43,10 @@ def event_text(event: KmeEvent) -> str:
             return f"{event.relay} passes, {event.origin} to {event.target}, {event.size_bits} bits"
         case PeerMisbehaved():
             return f"{event.peer} misbehaves: {event.reason}"
+        case StoreRestored():
+            return f"the store is an old copy: {event.reason}"
+        case KeysDiscarded():
+            return f"destroyed {event.size_bits} bits shared with {event.peer}: {event.reason}"
         case CommandApplied():
             return f"applied {command_text(event.command)}"
         case CommandIgnored():

@@ -67,7 +67,12 @@ class SiteKme:
 
     def _store(self) -> SqliteStore:
         kek = read_kek(self._state, self._site)
-        return SqliteStore(self._state.store(self._site), kek=kek.reveal(), entropy=self._entropy)
+        return SqliteStore(
+            self._state.store(self._site),
+            kek=kek.reveal(),
+            entropy=self._entropy,
+            fence=self._state.fence(self._site),
+        )
 
     def _engine(self, store: Any) -> Kme:
         return Kme(
