@@ -17,9 +17,9 @@ from qanat.core.records import KeyBlock
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.km.kme import Kme
 from qanat.node.api.app import create_app
-from qanat.node.api.server import serve
+from qanat.node.api.server import HttpsServer, serve
 from qanat.node.entropy import SystemEntropy
-from qanat.node.kek import read_kek
+from qanat.node.kek import kek_path
 from qanat.node.messages import (
     KQ1,
     Commanded,
@@ -34,9 +34,12 @@ from qanat.node.pki import kme_credentials
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
+from qanat.node.sealing import Sealing
 from qanat.node.statedir import StateDir
+from qanat.node.store.opening import finish, open_store, rotate
 from qanat.node.store.sqlite import SqliteStore
 from qanat.node.wire import frames, served, write_frame
 
@@ -56,6 +59,8 @@ class SiteKme:
         self._state = StateDir(config.state)
         self._credentials = kme_credentials(self._state, site)
         self._entropy = SystemEntropy()  # one for store and engine: what one finds broken, neither draws from
+        self._sealing = Sealing(site, kek_path(self._state, site))
+        self._one_rotation = asyncio.Lock()
         self._told = Telling()
         self._commands: list[Command] = []
         self._commanded = asyncio.Event()
@@ -66,13 +71,26 @@ class SiteKme:
         )
 
     def _store(self) -> SqliteStore:
-        kek = read_kek(self._state, self._site)
-        return SqliteStore(
-            self._state.store(self._site),
-            kek=kek.reveal(),
-            entropy=self._entropy,
-            fence=self._state.fence(self._site),
-        )
+        self._opened = open_store(self._state, self._site, root=self._sealing.root, entropy=self._entropy)
+        return self._opened
+
+    async def _rotate(self) -> int:
+        """Change the KEK between two groups of keys: what is being served waits for it, nothing is refused."""
+        self._check_seal()
+        return await asyncio.shield(asyncio.ensure_future(self._rotated()))  # whoever asked may hang up
+
+    async def _rotated(self) -> int:
+        async with self._one_rotation:
+            count = await self.thread.call(
+                lambda _kme, _now_ns: rotate(self._state, self._site, self._opened, self._sealing.root, self._entropy)
+            )
+            finish(self._state, self._site)
+            return count
+
+    def _check_seal(self) -> None:
+        """Raises: KeyDeliveryError."""
+        if self._sealing.is_sealed:
+            raise KeyDeliveryError(503, f"this KME is sealed: {self._sealing.missing} shares are missing")
 
     def _engine(self, store: Any) -> Kme:
         return Kme(
@@ -91,12 +109,15 @@ class SiteKme:
 
     # The gateway of the ETSI 014 interface.
     async def status(self, caller: SaeId, slave: SaeId) -> Status:
+        self._check_seal()
         return await self.thread.call(lambda kme, now_ns: kme.status(caller, slave, now_ns))
 
     async def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest) -> KeyContainer:
+        self._check_seal()
         return await self.thread.call(lambda kme, now_ns: kme.enc_keys(caller, slave, request, now_ns))
 
     async def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId]) -> KeyContainer:
+        self._check_seal()
         patience = int(GRANT_WAIT_S / GRANT_LOOK_S)
         while True:
             try:
@@ -177,32 +198,55 @@ class SiteKme:
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def run(self, started: asyncio.Event) -> None:
-        """Open everything, then serve until cancelled."""
-        await self.thread.start()
-        ports = self._config.ports
-        api = serve(
+        """Open everything, then serve until cancelled. A sealed KME answers 503 until it is unsealed."""
+        door = SealDoor(self._sealing, self._rotate)
+        socket = self._state.socket_path(seal_socket(self._site))
+        socket.unlink(missing_ok=True)  # of a process that was killed
+        operator = await asyncio.start_unix_server(served(door.serve), socket)
+        api = self._api()
+        if self._sealing.is_sealed:
+            await api.start()
+            self._hub.send(Note("note", f"{self._site}: sealed, {self._sealing.missing} shares are missing"))
+            started.set()
+        async with operator:
+            try:
+                await door.opened.wait()
+                await self._serve(api, started)
+            finally:
+                await api.stop()
+
+    def _api(self) -> HttpsServer:
+        return serve(
             create_app(self, kme_id=f"kme-{self._site}", on_burned=self._burned),
             host="127.0.0.1",
-            port=ports.key_delivery[self._site],
+            port=self._config.ports.key_delivery[self._site],
             certfile=self._credentials.certfile,
             keyfile=self._credentials.keyfile,
             cafile=self._credentials.cafile,
         )
-        await api.start()
-        peers = await listen(ports.peers[self._site], self._credentials, self._from_peer)
+
+    async def _serve(self, api: HttpsServer, started: asyncio.Event) -> None:
+        await self.thread.start()
+        try:
+            await self._serve_open(api, started)
+        finally:
+            await api.stop()  # before the thread: what was asked is still answered
+            await self.thread.stop()
+
+    async def _serve_open(self, api: HttpsServer, started: asyncio.Event) -> None:
+        self._hub.send(Note("note", f"{self._site}: key store open, KEK guarded by {self._sealing.file.label}"))
+        if not started.is_set():
+            await api.start()
+        peers = await listen(self._config.ports.peers[self._site], self._credentials, self._from_peer)
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
         )
         started.set()
-        try:
-            async with peers, modules, asyncio.TaskGroup() as group:
-                group.create_task(self._report())
-                group.create_task(self._obey())
-                for line in self._lines.values():
-                    group.create_task(line.run())
-        finally:
-            await api.stop()
-            await self.thread.stop()
+        async with peers, modules, asyncio.TaskGroup() as group:
+            group.create_task(self._report())
+            group.create_task(self._obey())
+            for line in self._lines.values():
+                group.create_task(line.run())
 
 
 def _look_away(task: asyncio.Future[Any]) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
+from qanat.core.secret import SecretBits
 from qanat.km.recovery import discard_keys
 from qanat.node.entropy import SystemEntropy
-from qanat.node.kek import read_kek
 from qanat.node.statedir import StateDir
-from qanat.node.store.sqlite import SqliteStore
+from qanat.node.store.opening import open_store
 
 
-def recover(state: StateDir, site: SiteId) -> int:
+def recover(state: StateDir, site: SiteId, root: SecretBits | None = None) -> int:
     """Destroy every undelivered key of a site's store and raise it above its fence.
+
+    Args:
+        root: The root key, if the site's KEK is sealed.
 
     Returns:
         Bits destroyed.
@@ -23,14 +26,8 @@ def recover(state: StateDir, site: SiteId) -> int:
     path = state.store(site)
     if not path.exists():
         raise EnvironmentProblem(f"site {site} has no key store at {path}. Name a site of this state directory.")
-    kek = read_kek(state, site)
+    store = open_store(state, site, root=root, entropy=SystemEntropy(), is_recovering=True)
     try:
-        store = SqliteStore(
-            path, kek=kek.reveal(), entropy=SystemEntropy(), fence=state.fence(site), is_recovering=True
-        )
-        try:
-            return discard_keys(site, store)
-        finally:
-            store.close()
+        return discard_keys(site, store)
     finally:
-        kek.wipe()
+        store.close()

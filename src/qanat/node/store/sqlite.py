@@ -30,6 +30,10 @@ _grants = msgspec.msgpack.Decoder(GrantRecord)
 _READ_BITS = "SELECT wrapped, bits FROM piece JOIN data_key USING (name) WHERE name=?"
 
 
+class WrongKek(EnvironmentProblem):
+    """Nothing was changed."""
+
+
 class StoreIsOld(EnvironmentProblem):
     """Keys that this copy still holds may have been delivered since it was made, so this KME does not start. Put the
     newest store and its fence back; or go on without these keys: `qanat kme recover SITE --discard-keys` destroys
@@ -59,6 +63,7 @@ class SqliteStore:
         self._kek = kek
         self._entropy = entropy
         self._is_open = False
+        self._next_kek: bytes | None = None  # of the open transaction, once it re-wrapped
         self._pending: Mark | None = None  # of the open transaction, once it wrote something
         self._life = entropy.random_bytes(LIFE_BYTES)
         self._lock = StoreLock(path)
@@ -134,7 +139,7 @@ class SqliteStore:
         try:
             open_sealed(self._kek, probe, b"kek")
         except SealBroken:
-            raise EnvironmentProblem(
+            raise WrongKek(
                 f"key store {self._path} is sealed under another key. Give this KME the key encryption key that it "
                 "had, or move the file away: its keys are lost then."
             ) from None
@@ -176,16 +181,19 @@ class SqliteStore:
             raise LocalProtocolError("a transaction is already open")
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
-            self._is_open, self._pending = True, None
+            self._is_open, self._pending, self._next_kek = True, None, None
             try:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
+                self._next_kek = None
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
             finally:
                 self._is_open = False
+            if self._next_kek is not None:
+                self._kek, self._next_kek = self._next_kek, None
             if self._pending is not None:
                 # After the commit: a crash before this line leaves the fence low, and nothing was given out yet.
                 self._mark, self._expected = self._pending, self._pending.to_bytes()
@@ -248,7 +256,7 @@ class SqliteStore:
             raise KeyError(piece)
         name = piece.encode()
         try:
-            data_key = open_sealed(self._kek, row[0], b"data key/" + name)
+            data_key = open_sealed(self._next_kek or self._kek, row[0], b"data key/" + name)
             return SecretBits(open_sealed(data_key, row[1], b"bits/" + name))
         except SealBroken:
             raise EnvironmentProblem(
@@ -262,7 +270,7 @@ class SqliteStore:
         name = record.piece.encode()
         data_key = new_data_key(self._entropy)
         sealed = seal(data_key, bits.reveal(), b"bits/" + name, self._entropy)  # to the disk, under its data key
-        wrapped = seal(self._kek, data_key, b"data key/" + name, self._entropy)
+        wrapped = seal(self._next_kek or self._kek, data_key, b"data key/" + name, self._entropy)
         try:
             self._write("INSERT INTO piece (name, bits) VALUES (?, ?)", (record.piece, sealed))
         except apsw.ConstraintError:
@@ -270,6 +278,22 @@ class SqliteStore:
         self._write("INSERT INTO data_key VALUES (?, ?)", (record.piece, wrapped))
         self._write("INSERT INTO record VALUES (?, ?)", (record.piece, msgspec.msgpack.encode(record)))
         self._write("INSERT INTO progress VALUES (?, 0)", (record.piece,))
+
+    def rewrap(self, kek: bytes) -> int:
+        """Seal every data key under another KEK, all or none with the transaction. Bits are not touched.
+
+        Returns:
+            How many.
+        """
+        old = self._next_kek or self._kek
+        rows: list[tuple[str, bytes]] = self._db.execute("SELECT name, wrapped FROM data_key").fetchall()  # type: ignore[assignment]
+        for name, wrapped in rows:
+            aad = b"data key/" + name.encode()
+            again = seal(kek, open_sealed(old, wrapped, aad), aad, self._entropy)
+            self._write("UPDATE data_key SET wrapped=? WHERE name=?", (again, name))
+        self._write("UPDATE meta SET value=? WHERE name='kek'", (seal(kek, b"qanat", b"kek", self._entropy),))
+        self._next_kek = kek
+        return len(rows)
 
     def update_piece(self, record: PieceRecord) -> None:
         self._write("UPDATE record SET record=? WHERE name=?", (msgspec.msgpack.encode(record), record.piece))
