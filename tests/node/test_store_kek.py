@@ -234,6 +234,7 @@ def a_site_kme(state: StateDir) -> tuple[SiteKme, Hub]:
         classical=next(free),
         key_delivery={site: next(free) for site in network.sites},
         peers={site: next(free) for site in network.sites},
+        streams={site: next(free) for site in network.sites},
     )
     hub = Hub()
     sockets = {kq1_socket(A): str(state.socket_path(kq1_socket(A)))}
