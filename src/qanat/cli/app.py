@@ -25,7 +25,16 @@ attack = typer.Typer(no_args_is_help=True, help="Let Eve act on the (simulated) 
 fault = typer.Typer(no_args_is_help=True, help="Cut and mend fibres.")
 identity = typer.Typer(no_args_is_help=True, help="ML-DSA identities, by which two ends know each other.")
 audit = typer.Typer(no_args_is_help=True, help="What the KMEs wrote down: is it whole, and what does it say.")
-groups = {"link": link, "key": key, "attack": attack, "fault": fault, "identity": identity, "audit": audit}
+kme = typer.Typer(no_args_is_help=True, help="The key store of one KME.")
+groups = {
+    "link": link,
+    "key": key,
+    "attack": attack,
+    "fault": fault,
+    "identity": identity,
+    "audit": audit,
+    "kme": kme,
+}
 for name, group in groups.items():
     app.add_typer(group, name=name)
 

@@ -107,6 +107,23 @@ class PartnerRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRestored:
+    """A peer remembers more of this KME than its store does: an old copy. Nothing is delivered from now on."""
+
+    peer: SiteId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysDiscarded:
+    """All shared key was destroyed, here (``peer`` is this site) or because a peer lost its store."""
+
+    peer: SiteId
+    size_bits: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandApplied:
     command: Command
 
@@ -129,6 +146,8 @@ KmeEvent = (
     | RelayForwarded
     | PeerMisbehaved
     | PartnerRefused
+    | StoreRestored
+    | KeysDiscarded
     | CommandApplied
     | CommandIgnored
 )

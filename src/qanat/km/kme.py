@@ -31,6 +31,7 @@ from qanat.km.delivery import Delivery
 from qanat.km.documents import KeyContainer, KeyRequest, Status
 from qanat.km.events import KeysBurned, KmeEvent, PeerMisbehaved
 from qanat.km.interwork.engine import Interwork
+from qanat.km.interwork.outbox import Request
 from qanat.km.links import Links
 from qanat.km.messages import (
     REASON_EXPIRED,
@@ -40,17 +41,19 @@ from qanat.km.messages import (
     Granted,
     Have,
     Hop,
+    Lost,
     Message,
     RelayDone,
     RelayFailed,
     message_from_bytes,
 )
+from qanat.km.recovery import Recovery
 from qanat.km.relay import Relay
 from qanat.km.report import StoreReport
 from qanat.km.reporting import Reporting
 from qanat.km.store import Store
 from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
-from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused
+from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.km.streams import Streams
 from qanat.km.supply import Supply
 
@@ -86,6 +89,7 @@ class Kme:
             links=Links(store, snapshot),
             channel=Channel(store, entropy, snapshot),
         )
+        self._recovery = Recovery(self._c, snapshot)
         self._supply = Supply(self._c, snapshot.facts)
         self._relay = Relay(self._c, snapshot.facts)
         self._delivery = Delivery(self._c, self._supply, self._relay, kme_id, snapshot.facts)
@@ -129,6 +133,7 @@ class Kme:
 
     def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest, now_ns: int) -> KeyContainer:
         """Get key of ETSI 014: new keys for a master. Raises: KeyDeliveryError."""
+        self._recovery.check()
         self._expire(now_ns)
         if self.border.partner_with(slave) is not None:
             container = self.border.enc_keys(caller, slave, request)
@@ -139,6 +144,7 @@ class Kme:
 
     def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> KeyContainer:
         """Get key with key IDs of ETSI 014: the same keys for the slave, all or none. Raises: KeyDeliveryError."""
+        self._recovery.check()
         self._expire(now_ns)
         if self.border.partner_with(master) is not None:
             return self.border.dec_keys(caller, master, list(key_ids))
@@ -148,6 +154,8 @@ class Kme:
         self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None, now_ns: int
     ) -> StreamOpened:
         """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
+        if self._recovery.is_stopped:
+            raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "this KME's key store is an old copy")
         self._expire(now_ns)
         return self._streams.open(caller, other, qos, stream, now_ns)
 
@@ -159,6 +167,8 @@ class Kme:
         self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int
     ) -> Chunk | StreamRefused:
         """GET_KEY of ETSI 004. What is missing is returned, not raised: asking the owner for it must be kept."""
+        if self._recovery.is_stopped:
+            return StreamRefused(StreamStatus.NO_QKD_CONNECTION, "this KME's key store is an old copy")
         self._expire(now_ns)
         try:
             return self._streams.get_key(caller, stream, index, metadata_bytes, now_ns)
@@ -189,6 +199,7 @@ class Kme:
         except msgspec.DecodeError as error:
             self._misbehaved(peer, f"frame cannot be read: {error}")
             return
+        self._recovery.note(peer)
         for data in messages:
             self._handle_or_report(peer, data, now_ns)
         if messages:
@@ -226,6 +237,10 @@ class Kme:
                 self._delivery.arrivals.on_copies(peer, message, now_ns)
             case Condemned():
                 self._commands.on_condemned(peer, message)
+            case Lost():
+                for parent in self._recovery.on_lost(peer, message):
+                    self._relay.forget(parent, f"{peer} lost its store")
+                self._supply.forget_early_of(peer)
             case Gone():
                 if self._delivery.copies.on_gone(peer, message):
                     return
@@ -237,19 +252,24 @@ class Kme:
 
     def frames_to_send(self, now_ns: int) -> list[tuple[SiteId, bytes]]:
         """Frames for other KMEs. Call after every other call; a lost frame is sent again by itself."""
-        return self._c.channel.frames_to_send(now_ns)
+        return [] if self._recovery.is_stopped else self._c.channel.frames_to_send(now_ns)
 
     # --- time
 
     def deadline_ns(self) -> int | None:
         """When to call ``on_deadline`` and then ``frames_to_send``; 0 for at once."""
+        if self._recovery.is_stopped:
+            return None
         times = [self._wake_ns, self._sweep_ns, self._relay_due_ns, self._c.books.next_expiry_ns]
         times.append(self._c.channel.deadline_ns())
         return min(time for time in times if time is not None)
 
     def on_deadline(self, now_ns: int) -> None:
         """Sweep, give up what timed out, start relays."""
+        if self._recovery.is_stopped:
+            return
         self._expire(now_ns)
+        self._recovery.tell_peers()
         if now_ns >= self._sweep_ns:
             self._supply.sweep(now_ns)
             self._delivery.sweep(now_ns)
@@ -271,6 +291,10 @@ class Kme:
         happened = list(self._c.events)
         self._c.events.clear()
         return happened
+
+    def requests_to_send(self, now_ns: int) -> list[Request]:
+        """Requests for other operators' systems. Call after every other call, as ``frames_to_send``."""
+        return [] if self._recovery.is_stopped else self.border.requests_to_send(now_ns)
 
     # --- from the controller
 

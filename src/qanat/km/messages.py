@@ -48,6 +48,12 @@ class Condemned(msgspec.Struct, tag="condemned", array_like=True, frozen=True):
     revision: Natural
 
 
+class Lost(msgspec.Struct, tag="lost", array_like=True, frozen=True):
+    """I destroyed all key that we shared until now: give out nothing of it."""
+
+    reason: str
+
+
 class Grant(msgspec.Struct, array_like=True, frozen=True):
     """One key that a master at my site was given; its slave at yours may fetch it."""
 
@@ -152,6 +158,7 @@ class RelayFailed(msgspec.Struct, tag="relay_failed", array_like=True, frozen=Tr
 Message = (
     Have
     | Gone
+    | Lost
     | Condemned
     | Granted
     | Hop

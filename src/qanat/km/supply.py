@@ -236,6 +236,12 @@ class Supply:
         if self._early.pop(parent, None) is not None:
             self._c.store.put_fact("early", parent, None)
 
+    def forget_early_of(self, peer: SiteId) -> None:
+        """The peer lost its store, and with it what it announced."""
+        for parent in [parent for parent, early in self._early.items() if early.peer == peer]:
+            self._forget_early(parent)
+            self._c.books.mark_seen(parent)
+
     def sweep(self, now_ns: int) -> None:
         """Give up blocks that only one end ever got."""
         for parent, early in list(self._early.items()):

@@ -12,6 +12,7 @@ from qanat.km.events import (
     CommandIgnored,
     KeyDelivered,
     KeysBurned,
+    KeysDiscarded,
     KeysExpired,
     KeysQuarantined,
     KmeEvent,
@@ -20,6 +21,7 @@ from qanat.km.events import (
     RelayCompleted,
     RelayForwarded,
     RelayLost,
+    StoreRestored,
 )
 
 
@@ -50,6 +52,10 @@ def event_text(event: KmeEvent) -> str:
             return f"{event.peer} misbehaves: {event.reason}"
         case PartnerRefused():
             return f"partner {event.partner} refuses a request with {event.status_code}"
+        case StoreRestored():
+            return f"the store is an old copy: {event.reason}"
+        case KeysDiscarded():
+            return f"destroyed {event.size_bits} bits shared with {event.peer}: {event.reason}"
         case CommandApplied():
             return f"applied {command_text(event.command)}"
         case CommandIgnored():

@@ -152,7 +152,7 @@ class WriterThread:
                 if is_due:
                     kme.on_deadline(now_ns)
                 outcome.frames = kme.frames_to_send(now_ns)
-                outcome.requests = kme.border.requests_to_send(now_ns)
+                outcome.requests = kme.requests_to_send(now_ns)
                 outcome.events = kme.events()
                 audited = self._trail.write(store, outcome.events, now_ns) if self._trail is not None else None
             if audited is not None:
