@@ -176,7 +176,12 @@ class SiteKme:
         await self.thread.start()
         ports = self._config.ports
         api = serve(
-            create_app(self, kme_id=f"kme-{self._site}", on_burned=self._burned),
+            create_app(
+                self,
+                kme_id=f"kme-{self._site}",
+                on_burned=self._burned,
+                redelivery_s=self._config.network.policy.redelivery_s,
+            ),
             host="127.0.0.1",
             port=ports.key_delivery[self._site],
             certfile=self._credentials.certfile,
