@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qanat.sae.keys import DeliveredKey
 
 TIMEOUT_S = 10.0
+CHARON_SOCKET = "/var/run/charon.vici"  # Debian's
 
 
 def rotate(
@@ -63,17 +64,20 @@ def rotate(
 def ppk_installer(vici: str, connection: Path | None, child: str, *, is_leader: bool) -> Callable[[DeliveredKey], None]:
     from qanat.sae.integrations.strongswan import initiator, responder  # noqa: PLC0415
 
+    socket_path = vici or CHARON_SOCKET
     if not is_leader:
-        return responder(vici)
+        return responder(socket_path)
     if connection is None:
         raise MisuseError("the leading end begins the IKE SA; give its connection with --connection FILE.json")
+    if not connection.is_file():
+        raise MisuseError(f"{connection} is no file; see docs/howto/strongswan.md")
     try:
         found = json.loads(connection.read_text())
     except ValueError:
         raise MisuseError(f"{connection} is not JSON") from None
     if not isinstance(found, dict):
         raise MisuseError(f"{connection} holds no connection; see docs/howto/strongswan.md")
-    return initiator(vici, connection.stem, found, child)
+    return initiator(socket_path, connection.stem, found, child)
 
 
 def openssl(state: Path | None, sae: str, peer: str, file: Path, key_id: str | None) -> int:

@@ -45,7 +45,9 @@ def strongswan(
         Path | None, typer.Option(help="JSON of the connection, at the end that begins.", show_default=False)
     ] = None,
     child: Annotated[str, typer.Option(help="The CHILD_SA to bring up.")] = "net",
-    vici: Annotated[str, typer.Option(help="charon's socket.")] = "/var/run/charon.vici",
+    vici: Annotated[
+        str | None, typer.Option(help="charon's socket; where Debian has it when left out.", show_default=False)
+    ] = None,
     listen: Listen = None,
     connect: Connect = None,
     every: Every = 3600,
