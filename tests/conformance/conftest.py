@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # memory_kme.py is shared with tests/sae
 
+from live_pair import LINK, LiveKmes, LivePair
 from memory_kme import TwoKmes
 
 
@@ -26,3 +27,12 @@ def two(running: TwoKmes) -> TwoKmes:
     for kme in running.kmes.values():
         kme.broken, kme.delay_s = None, 0.0
     return running
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
+    with LiveKmes(tmp_path_factory.mktemp("live"), pairs=4) as kmes:
+        kmes.feed(LINK, 4)
+        pair = LivePair(kmes)
+        pair.wait_for_keys()
+        yield pair

@@ -61,7 +61,9 @@ def rotate(
     return 0
 
 
-def ppk_installer(vici: str, connection: Path | None, child: str, *, is_leader: bool) -> Callable[[DeliveredKey], None]:
+def ppk_installer(
+    vici: str | None, connection: Path | None, child: str, *, is_leader: bool
+) -> Callable[[DeliveredKey], None]:
     from qanat.sae.integrations.strongswan import initiator, responder  # noqa: PLC0415
 
     socket_path = vici or CHARON_SOCKET

@@ -4,9 +4,10 @@ The host's part of the bargain:
 
 1. Every method is called inside ``store.transaction()``; several calls may share one (group commit).
 2. What a method returned, and what ``frames_to_send`` and ``events`` yield, leaves only after the commit.
-3. ``KeyDeliveryError`` and ``SimulatedKeyRefused`` are raised before anything changed, so the host catches
-   them inside the transaction. On any other exception, or when the commit fails, it throws this object
-   away and builds a new one from the store. There is no other way to recover, hence none that is untested.
+3. ``KeyDeliveryError``, ``StreamRefused`` and ``SimulatedKeyRefused`` are raised before anything changed, so
+   the host catches them inside the transaction. On any other exception, or when the commit fails, it throws
+   this object away and builds a new one from the store. There is no other way to recover, hence none that is
+   untested.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ from qanat.km.messages import (
 from qanat.km.relay import Relay
 from qanat.km.report import AccountReport, LinkStoreReport, PairReport, StoreReport
 from qanat.km.store import Store
+from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
+from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused
+from qanat.km.streams import Streams
 from qanat.km.supply import Supply
 
 SWEEP_NS = 10 * NS_PER_S
@@ -75,6 +79,7 @@ class Kme:
         self._supply = Supply(self._c, snapshot.facts)
         self._relay = Relay(self._c, snapshot.facts)
         self._delivery = Delivery(self._c, self._supply, self._relay, kme_id)
+        self._streams = Streams(self._c, snapshot.facts)
         self._revision = _number(snapshot.facts.get(("kme", "revision")))
         self._burned_total = _number(snapshot.facts.get(("kme", "burned")))
         self._wake_ns: int = 0  # plan relays and sweep at once after a start
@@ -118,6 +123,30 @@ class Kme:
         """Get key with key IDs of ETSI 014: the same keys for the slave, all or none. Raises: KeyDeliveryError."""
         return self._delivery.dec_keys(caller, master, key_ids, now_ns)
 
+    def open_stream(
+        self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None, now_ns: int
+    ) -> StreamOpened:
+        """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
+        return self._streams.open(caller, other, qos, stream, now_ns)
+
+    def has_both_ends(self, stream: KeyId) -> bool:
+        """Both applications of a stream have opened it."""
+        return self._streams.has_both_ends(stream)
+
+    def get_chunk(
+        self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int
+    ) -> Chunk | StreamRefused:
+        """GET_KEY of ETSI 004. What is missing is returned, not raised: asking the owner for it must be kept."""
+        try:
+            return self._streams.get_key(caller, stream, index, metadata_bytes, now_ns)
+        except StreamRefused as refused:
+            refused.timeout_ms = self._streams.timeout_ms(stream)
+            return refused
+
+    def close_stream(self, caller: SaeId, stream: KeyId) -> None:
+        """CLOSE of ETSI 004. Raises: StreamRefused."""
+        self._streams.close(caller, stream)
+
     def burned(self, count: int) -> None:
         """The host could not send an answer with so many keys: they are gone, and counted."""
         self._burned_total += count
@@ -149,6 +178,14 @@ class Kme:
         match message:
             case Granted():
                 self._delivery.on_granted(peer, message, now_ns)
+                for grant in message.grants:
+                    self._streams.table.on_grant(grant)
+            case StreamOpen():
+                self._streams.on_open(peer, message, now_ns)
+            case StreamWanted():
+                self._streams.on_wanted(peer, message, now_ns)
+            case StreamClosed():
+                self._streams.on_closed(peer, message)
             case Have():
                 self._supply.on_have(peer, message, now_ns)
             case Hop():
@@ -180,6 +217,7 @@ class Kme:
         if now_ns >= self._sweep_ns:
             self._supply.sweep(now_ns)
             self._delivery.sweep(now_ns)
+            self._streams.table.sweep(now_ns)
             self._sweep_ns = now_ns + SWEEP_NS
         due = [self._relay.sweep(now_ns), self._relay.plan(now_ns)]
         self._relay_due_ns = min((time for time in due if time is not None), default=None)

@@ -9,6 +9,7 @@ import msgspec
 from qanat.core.ids import BlockId, KeyId, LinkId, SaeId, SiteId
 from qanat.core.provenance import Provenance
 from qanat.km.store import Source
+from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
 
 # Far above anything real, far below what a 64-bit column holds.
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -103,7 +104,7 @@ class RelayFailed(msgspec.Struct, tag="relay_failed", array_like=True, frozen=Tr
     reason: str
 
 
-Message = Have | Gone | Granted | Hop | RelayDone | RelayFailed
+Message = Have | Gone | Granted | Hop | RelayDone | RelayFailed | StreamOpen | StreamWanted | StreamClosed
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):

@@ -18,9 +18,9 @@ from qanat.sae.client import TIMEOUT_S
 from qanat.sae.errors import KmeNotTrusted
 from qanat.sae.http import Answer, request_bytes
 from qanat.sae.keys import DeliveredKey
+from qanat.sae.pool import KmePool
 from qanat.sae.retry import Attempts, KmePromise
 from qanat.sae.setting import kme_address, sae_id_in
-from qanat.sae.streams import KmePool
 from qanat.sae.tls import client_context
 
 CONNECTIONS_MAX = 4  # one CPU of a KME is busy with four (bench/, key delivery)

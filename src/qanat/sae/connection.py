@@ -1,4 +1,4 @@
-"""One TLS connection to a KME, kept alive, whose failures are sentences. Blocks; the other shell is ``streams.py``."""
+"""One TLS connection to a KME, kept alive, whose failures are sentences. Blocks; the other shell is ``pool.py``."""
 
 from __future__ import annotations
 

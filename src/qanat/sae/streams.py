@@ -1,144 +1,156 @@
-"""A pool of TLS connections to one KME on asyncio streams. The blocking shell is ``connection.py``."""
+"""A key stream of ETSI GS QKD 004: two applications read the same chunks of key, by index, each from its own KME."""
 
 from __future__ import annotations
 
-import asyncio
-import select
+import json
+import os
+import socket
 import ssl
-from contextlib import suppress
+import uuid
+from types import TracebackType
 
-from qanat.sae.connection import RECEIVE_BYTES, address_of
-from qanat.sae.errors import KmeUnreachable
-from qanat.sae.failures import failed_start, lost_answer
-from qanat.sae.http import Answer, AnswerReader
-from qanat.sae.tls import check_is_kme, kme_id_of
+from qanat.core.errors import QanatError
+from qanat.core.ids import KeyId, SaeId
+from qanat.km import stream_wire as wire
+from qanat.km.stream_types import METADATA_BYTES, Chunk, StreamQos, StreamStatus
+from qanat.sae.answers import provenance_from_extension
+from qanat.sae.errors import AnswerLost, KmeSpokeNonsense, KmeUnreachable
+from qanat.sae.tls import client_context
 
-
-class KmeStream:
-    """One connection; one request at a time."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
-        self._reader, self._writer, self._address = reader, writer, address
-        self.is_reused = False
-
-    @property
-    def kme_id(self) -> str | None:
-        return kme_id_of(self._writer.get_extra_info("peercert"))
-
-    @property
-    def is_usable(self) -> bool:
-        """False when the KME has closed it, also when the loop has not yet heard: idle, it has nothing to read."""
-        if self._reader.at_eof() or self._writer.is_closing() or self._reader.exception() is not None:
-            return False
-        return not select.select([self._writer.get_extra_info("socket")], [], [], 0)[0]
-
-    async def exchange(self, request: bytes, timeout_s: float) -> Answer:
-        """Send one request and read its answer.
-
-        Raises:
-            AnswerLost, OurCertificateRefused, KmeSpokeNonsense: the connection is closed then.
-        """
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._sent_and_read(request)
-        except (OSError, EOFError) as error:
-            reason = error if isinstance(error, TimeoutError) else (await self._alert()) or error
-            self.close()
-            raise lost_answer(self._address, reason, timeout_s) from None
-        except BaseException:
-            self.close()  # cancelled or nonsense: a half-read answer must not be taken for the next one's
-            raise
-        self.is_reused = True
-        if answer.is_last:
-            self.close()
-        return answer
-
-    async def _sent_and_read(self, request: bytes) -> Answer:
-        self._writer.write(request)
-        await self._writer.drain()
-        reader = AnswerReader(self._address)
-        while data := await self._reader.read(RECEIVE_BYTES):
-            if (answer := reader.feed(data)) is not None:
-                return answer
-        raise EOFError
-
-    async def _alert(self) -> ssl.SSLError | None:
-        """A TLS alert that came while we were writing; see ``KmeConnection``."""
-        try:
-            async with asyncio.timeout(0.5):
-                await self._reader.read(1)
-        except ssl.SSLError as error:
-            return error
-        except OSError:
-            return None
-        return None
-
-    def close(self) -> None:
-        with suppress(OSError, RuntimeError):
-            self._writer.close()
+DEFAULT_PORT = 25575
+MIMETYPE = "application/json"
 
 
-class KmePool:
-    """At most ``size`` connections; those that lie idle are used again, the newest first.
+class StreamEnded(QanatError):
+    """The KME refuses a call on a key stream; the status of ETSI GS QKD 004 says why. With status 7 the quality that
+    the KME offers instead is attached: open the stream with it."""
 
-    Not for several event loops.
+    def __init__(self, status: StreamStatus, qos: StreamQos | None = None) -> None:
+        super().__init__(f"status {int(status)}: {status.name.lower().replace('_', ' ')}", status=int(status))
+        self.status, self.qos = status, qos
+
+
+class KeyStream:
+    """One end of a key stream, on one connection. Not for several threads at once.
+
+    Args:
+        me, peer: The two applications. The certificate must be that of ``me``.
+        stream: The name that the other end was given; None opens a new stream, whose name goes to the other end.
+        certfile, keyfile, cafile: As for ``KeyDeliveryClient``.
+
+    Raises:
+        StreamEnded: refused, with the status of the standard.
+        KmeUnreachable: nobody answers there.
+
+    Example (alice's end, then bob's)::
+
+        alice = KeyStream(me="alice", peer="bob", host=..., port=..., chunk_bytes=32, **alices_files)
+        bob = KeyStream(me="bob", peer="alice", stream=alice.stream, host=..., port=..., chunk_bytes=32, **bobs_files)
+        assert alice.chunk(0).bits == bob.chunk(0).bits
     """
 
-    def __init__(self, *, host: str, port: int, context: ssl.SSLContext, timeout_s: float, size: int) -> None:
-        self.host, self.port, self.timeout_s = host, port, timeout_s
-        self._context = context
-        self._places = asyncio.Semaphore(size)
-        self._idle: list[KmeStream] = []
+    def __init__(
+        self,
+        *,
+        me: SaeId,
+        peer: SaeId,
+        host: str,
+        port: int = DEFAULT_PORT,
+        certfile: str | os.PathLike[str],
+        keyfile: str | os.PathLike[str],
+        cafile: str | os.PathLike[str],
+        stream: KeyId | None = None,
+        chunk_bytes: int = 32,
+        bps_max: int = 0,
+        bps_min: int = 0,
+        timeout_ms: int = 5_000,
+        ttl_s: int = 0,
+    ) -> None:
+        context = client_context(certfile=certfile, keyfile=keyfile, cafile=cafile)
+        self.qos = StreamQos(
+            chunk_bytes=chunk_bytes,
+            bps_max=bps_max,
+            bps_min=bps_min,
+            timeout_ms=timeout_ms,
+            ttl_s=ttl_s,
+            mimetype=MIMETYPE,
+        )
+        self._address = f"{host}:{port}"
+        self._line = self._connected(host, port, context, timeout_ms / 1000 + 10)
+        self.is_peer_connected = False
+        self.stream = self._open(me, peer, stream or uuid.UUID(int=0))
 
-    @property
-    def address(self) -> str:
-        return address_of(self.host, self.port)
+    def _connected(self, host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> ssl.SSLSocket:
+        try:
+            plain = socket.create_connection((host, port), timeout=timeout_s)
+            return context.wrap_socket(plain, server_hostname=host)
+        except OSError as error:
+            raise KmeUnreachable(f"{self._address}: {error}") from None
 
-    async def take(self) -> KmeStream:
-        """A connection of one's own; ``give_back`` it.
+    def __enter__(self) -> KeyStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, me: SaeId, peer: SaeId, stream: KeyId) -> KeyId:
+        request = wire.OpenRequest(source=f"qkd://{me}@", destination=f"qkd://{peer}@", qos=self.qos, stream=stream)
+        answer = wire.open_answer_from_bytes(self._call(wire.Service.OPEN_CONNECT, request))
+        if answer.status not in (StreamStatus.OK, StreamStatus.PEER_NOT_CONNECTED) or answer.qos is None:
+            self._line.close()
+            raise StreamEnded(answer.status, answer.qos)
+        self.qos, self.is_peer_connected = answer.qos, answer.status is StreamStatus.OK
+        return answer.stream
+
+    def chunk(self, index: int | None = None) -> Chunk:
+        """The chunk of an index; without one, the next that this end has not taken. Each comes once.
 
         Raises:
-            KmeUnreachable: also when no connection became free within the time-out.
-            KmeNotTrusted, OurCertificateRefused
+            StreamEnded: 2, 3 or 6: no key now, or the other end is not there yet.
+            AnswerLost: the connection broke; the chunk of this index may be gone for this end.
         """
+        number = wire.INDEX_ANY if index is None else index
+        request = wire.GetKeyRequest(stream=self.stream, index=number, metadata_bytes=METADATA_BYTES)
+        answer = wire.chunk_answer_from_bytes(self._call(wire.Service.GET_KEY, request))
+        if answer.status is not StreamStatus.OK:
+            raise StreamEnded(answer.status)
         try:
-            async with asyncio.timeout(self.timeout_s):
-                await self._places.acquire()
-        except TimeoutError:
-            raise KmeUnreachable(f"All connections to {self.address} were busy for {self.timeout_s:g} s.") from None
-        try:
-            while self._idle:
-                stream = self._idle.pop()
-                if stream.is_usable:
-                    return stream
-                stream.close()
-            return await self._open()
-        except BaseException:
-            self._places.release()
-            raise
-
-    def give_back(self, stream: KmeStream) -> None:
-        if stream.is_usable:
-            self._idle.append(stream)
-        else:
-            stream.close()
-        self._places.release()
+            extension = json.loads(answer.metadata)["provenance"]
+        except (ValueError, KeyError, TypeError):
+            raise KmeSpokeNonsense("The metadata of a chunk cannot be understood.") from None
+        provenance = provenance_from_extension(extension)
+        if provenance is None:
+            raise KmeSpokeNonsense("A chunk came without its provenance.")
+        return Chunk(index=answer.index, bits=answer.bits, provenance=provenance, has_metadata=True)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        """End the stream for both applications; chunks that nobody took are destroyed."""
+        try:
+            self._call(wire.Service.CLOSE, wire.CloseRequest(stream=self.stream))
+        except QanatError:
+            pass  # it is gone already, or the KME is: its time to live ends it
+        finally:
+            self._line.close()
 
-    async def _open(self) -> KmeStream:
+    def _call(self, service: wire.Service, request: wire.Request) -> bytes:
         try:
-            async with asyncio.timeout(self.timeout_s):
-                reader, writer = await asyncio.open_connection(
-                    self.host, self.port, ssl=self._context, ssl_shutdown_timeout=1.0
-                )
+            self._line.sendall(wire.bytes_from_request(request))
+            found, size_bytes = wire.header_from_bytes(self._exactly(wire.HEADER_BYTES))
+            payload = self._exactly(size_bytes)
         except OSError as error:
-            raise failed_start(self.address, error, self.timeout_s) from None
-        try:
-            check_is_kme(writer.get_extra_info("peercert"), self.address)
-        except BaseException:
-            writer.close()
-            raise
-        return KmeStream(reader, writer, self.address)
+            self._line.close()
+            raise AnswerLost(f"{self._address} closed the connection ({type(error).__name__}).") from None
+        if found != service + 1:
+            raise KmeSpokeNonsense(f"{self._address} answered {found:#04x} to {service:#04x}.")
+        return payload
+
+    def _exactly(self, size_bytes: int) -> bytes:
+        data = b""
+        while len(data) < size_bytes:
+            more = self._line.recv(size_bytes - len(data))
+            if not more:
+                raise ConnectionResetError
+            data += more
+        return data

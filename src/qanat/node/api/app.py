@@ -104,7 +104,7 @@ class KeyDelivery:
         try:
             return await self._answer(scope, receive)
         except Refused as refused:
-            return _json(refused.status_code, _said(refused.message), refused.headers)
+            return answered(refused.status_code, _said(refused.message), refused.headers)
         except KeyDeliveryError as error:
             return _error_response(error)
         except TimeoutError:
@@ -113,7 +113,7 @@ class KeyDelivery:
             _log.info("KME %s: a request ended by shutdown", self._kme_id)
         except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
             _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
-        return _json(503, _said(BUSY), {"Retry-After": "1"})
+        return answered(503, _said(BUSY), {"Retry-After": "1"})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)
@@ -127,7 +127,7 @@ class KeyDelivery:
         async with asyncio.timeout(self._answer_timeout_s):
             if method == "status":
                 query_of(scope, ())
-                return _json(200, documents.encode(await self._gateway.status(caller, other)))
+                return answered(200, documents.encode(await self._gateway.status(caller, other)))
             take = partial(self._take, scope, caller, other, method, body)
             if name is None:
                 container = await take()
@@ -136,12 +136,12 @@ class KeyDelivery:
         is_lost = is_gone(scope)
         if name is not None:
             self._kept.sent(caller, name, is_lost=is_lost)
-            return _json(200, documents.encode(container))
+            return answered(200, documents.encode(container))
         try:
             if is_lost:
                 _log.warning("KME %s: %d keys burned, %s had hung up", self._kme_id, len(container.keys), caller)
                 self._on_burned(len(container.keys))
-            return _json(200, documents.encode(container))
+            return answered(200, documents.encode(container))
         finally:
             container.wipe()
 
@@ -184,13 +184,13 @@ def _error_response(error: KeyDeliveryError) -> Response:
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
-    return _json(error.status_code, documents.encode(error.document), headers)
+    return answered(error.status_code, documents.encode(error.document), headers)
 
 
 def _said(message: str) -> bytes:
     return documents.encode(ErrorDocument(message=message))
 
 
-def _json(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
+def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
     # A key in a cache would be a second copy of it.
     return Response(body, status_code, {"Cache-Control": "no-store", **(headers or {})}, "application/json")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -16,8 +18,11 @@ from qanat.core.ids import KeyId, SaeId, SiteId
 from qanat.core.records import KeyBlock
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.km.kme import Kme
+from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.node.api.app import create_app
-from qanat.node.api.server import serve
+from qanat.node.api.etsi004 import StreamDoor
+from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
+from qanat.node.api.skip import create_skip_app
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import read_kek
 from qanat.node.messages import (
@@ -102,6 +107,36 @@ class SiteKme:
             patience -= 1
             await asyncio.sleep(GRANT_LOOK_S)
 
+    # The gateway of the ETSI 004 interface.
+    async def open_stream(self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None) -> StreamOpened:
+        opened = await self.thread.call(lambda kme, now_ns: kme.open_stream(caller, other, qos, stream, now_ns))
+        if stream is None:
+            return opened  # the other application cannot know the name yet
+        patience_s = opened.qos.timeout_ms / 1000
+        while opened.status is not StreamStatus.OK and patience_s > 0:
+            await asyncio.sleep(GRANT_LOOK_S)
+            patience_s -= GRANT_LOOK_S
+            if await self.thread.call(lambda kme, _now_ns: kme.has_both_ends(opened.stream)):
+                return msgspec.structs.replace(opened, status=StreamStatus.OK)
+        return opened
+
+    async def get_chunk(self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int) -> Chunk:
+        begin_s = time.monotonic()
+        while True:
+            found = await self.thread.call(
+                lambda kme, now_ns: kme.get_chunk(caller, stream, index, metadata_bytes, now_ns)
+            )
+            if isinstance(found, Chunk):
+                return found
+            if not found.is_pending or found.timeout_ms == 0:
+                raise found
+            if time.monotonic() - begin_s > found.timeout_ms / 1000:
+                raise StreamRefused(StreamStatus.TIMEOUT, f"no chunk within {found.timeout_ms} ms") from found
+            await asyncio.sleep(GRANT_LOOK_S)
+
+    async def close_stream(self, caller: SaeId, stream: KeyId) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.close_stream(caller, stream))
+
     def _burned(self, count: int) -> None:
         """Keys made durable as delivered whose caller was gone when they were ready: counted, never reused."""
 
@@ -175,34 +210,51 @@ class SiteKme:
         """Open everything, then serve until cancelled."""
         await self.thread.start()
         ports = self._config.ports
-        api = serve(
-            create_app(
-                self,
-                kme_id=f"kme-{self._site}",
-                on_burned=self._burned,
-                redelivery_s=self._config.network.policy.redelivery_s,
-            ),
-            host="127.0.0.1",
-            port=ports.key_delivery[self._site],
-            certfile=self._credentials.certfile,
-            keyfile=self._credentials.keyfile,
-            cafile=self._credentials.cafile,
-        )
-        await api.start()
+        doors = self._doors()
+        for door in doors:
+            await door.start()
         peers = await listen(ports.peers[self._site], self._credentials, self._from_peer)
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
         )
+        streams = await self._listen_for_streams()
         started.set()
         try:
-            async with peers, modules, asyncio.TaskGroup() as group:
+            async with peers, modules, streams, asyncio.TaskGroup() as group:
                 group.create_task(self._report())
                 group.create_task(self._obey())
                 for line in self._lines.values():
                     group.create_task(line.run())
         finally:
-            await api.stop()
+            await asyncio.gather(*(door.stop() for door in doors))
             await self.thread.stop()
+
+    async def _listen_for_streams(self) -> AbstractAsyncContextManager[object]:
+        """ETSI 004, where it has a port."""
+        port = self._config.ports.streams.get(self._site)
+        if port is None:
+            return nullcontext()
+        door, files = StreamDoor(self, kme_id=f"kme-{self._site}", on_burned=self._burned), self._credentials
+        context = server_context(certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+        return await asyncio.start_server(
+            served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+        )
+
+    def _doors(self) -> list[HttpsServer]:
+        """The interfaces to applications: ETSI 014, and SKIP where it has a port."""
+        name, ports = f"kme-{self._site}", self._config.ports
+        window_s = self._config.network.policy.redelivery_s
+        app = create_app(self, kme_id=name, on_burned=self._burned, redelivery_s=window_s)
+        apps = {ports.key_delivery[self._site]: app}
+        if self._site in ports.skip:
+            apps[ports.skip[self._site]] = create_skip_app(
+                self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
+            )
+        files = self._credentials
+        return [
+            serve(app, host="127.0.0.1", port=port, certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+            for port, app in apps.items()
+        ]
 
 
 def _look_away(task: asyncio.Future[Any]) -> None:

@@ -22,6 +22,7 @@ from qanat.crypto.randomness.health import EntropyFailed
 from qanat.km.documents import KeyDeliveryError
 from qanat.km.kme import Kme
 from qanat.km.store import Store
+from qanat.km.stream_types import StreamRefused
 from qanat.km.supply import SimulatedKeyRefused
 
 ResultT = TypeVar("ResultT")
@@ -151,10 +152,10 @@ class WriterThread:
         return kme
 
     def _perform(self, job: _Job, kme: Kme, now_ns: int) -> None:
-        """These two are raised before anything changed; any other failure spoils the whole group."""
+        """These are raised before anything changed; any other failure spoils the whole group."""
         try:
             job.result = job.operation(kme, now_ns)
-        except (KeyDeliveryError, SimulatedKeyRefused) as error:
+        except (KeyDeliveryError, SimulatedKeyRefused, StreamRefused) as error:
             job.error = error
 
     def _release(self, group: list[_Job], outcome: Outcome) -> None:
