@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.node.api.answers_kept import AnswersKept
 from qanat.node.api.limits import CallLimit
 from qanat.node.api.request import (
     Refused,
@@ -61,6 +63,7 @@ def create_app(
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     on_burned: Callable[[int], None] | None = None,
     on_refused: Callable[[str, int, str], None] | None = None,
+    redelivery_s: float = 0.0,
 ) -> Starlette:
     """The key delivery interface of one KME.
 
@@ -71,13 +74,16 @@ def create_app(
         on_burned: Called with the number of keys whose caller had hung up when they were ready. 014 has no
             acknowledgement, so this counts the losses that can be seen, not all.
         on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
+        redelivery_s: How long an answer with keys is kept for the same request of the same SAE; 0 keeps none.
     """
     limit = None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)
     app = Starlette()
     # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
     # Starlette's and would be answered in plain text.
     app.router.redirect_slashes = False
-    app.router.default = KeyDelivery(gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused)
+    app.router.default = KeyDelivery(
+        gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused=on_refused, redelivery_s=redelivery_s
+    )
     return app
 
 
@@ -92,16 +98,19 @@ class KeyDelivery:
         answer_timeout_s: float,
         on_burned: Callable[[int], None] | None,
         on_refused: Callable[[str, int, str], None] | None = None,
+        redelivery_s: float = 0.0,
     ) -> None:
         self._gateway, self._kme_id = gateway, kme_id
         self._limit, self._answer_timeout_s = limit, answer_timeout_s
-        self._on_burned, self._on_refused = on_burned, on_refused
+        self._on_burned, self._on_refused = on_burned or (lambda _: None), on_refused
+        self._kept = AnswersKept(redelivery_s, self._on_burned)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # the server starts no lifespan and speaks no WebSocket
         response = await self._response(scope, receive)
         if response is not None:
+            response.headers.update(self._kept.headers())
             await response(scope, receive, send)
 
     async def _response(self, scope: Scope, receive: Receive) -> Response | None:
@@ -134,22 +143,33 @@ class KeyDelivery:
         body = await body_of(scope, receive)
         if body is None:
             return None
+        self._kept.confirm(scope, caller)
+        name = self._kept.name_of(scope)
         async with asyncio.timeout(self._answer_timeout_s):
             if method == "status":
                 query_of(scope, ())
                 return answered(200, documents.encode(await self._gateway.status(caller, other)))
-            if method == "enc_keys":
-                container = await self._gateway.enc_keys(caller, other, _key_request(scope, body))
+            take = partial(self._take, scope, caller, other, method, body)
+            if name is None:
+                container = await take()
             else:
-                container = await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
+                container = await self._kept.container(scope, caller, name, body, take)
+        is_lost = is_gone(scope)
+        if name is not None:
+            self._kept.sent(caller, name, is_lost=is_lost)
+            return answered(200, documents.encode(container))
         try:
-            if is_gone(scope):
+            if is_lost:
                 _log.warning("KME %s: %d keys burned, %s had hung up", self._kme_id, len(container.keys), caller)
-                if self._on_burned is not None:
-                    self._on_burned(len(container.keys))
+                self._on_burned(len(container.keys))
             return answered(200, documents.encode(container))
         finally:
             container.wipe()
+
+    async def _take(self, scope: Scope, caller: SaeId, other: SaeId, method: str, body: bytes) -> KeyContainer:
+        if method == "enc_keys":
+            return await self._gateway.enc_keys(caller, other, _key_request(scope, body))
+        return await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
 
     def _count_call(self, caller: SaeId) -> None:
         wait_s = self._limit.wait_s(caller) if self._limit is not None else 0.0

@@ -338,11 +338,14 @@ class SiteKme:
     def _doors(self) -> list[HttpsServer]:
         """The interfaces to applications: ETSI 014, and SKIP where it has a port."""
         name, ports = f"kme-{self._site}", self._config.ports
-        apps = {
-            ports.key_delivery[self._site]: create_app(
-                self, kme_id=name, on_burned=self._burned, on_refused=self._refused
-            )
-        }
+        app = create_app(
+            self,
+            kme_id=name,
+            on_burned=self._burned,
+            on_refused=self._refused,
+            redelivery_s=self._config.network.policy.redelivery_s,
+        )
+        apps = {ports.key_delivery[self._site]: app}
         if self._site in ports.skip:
             apps[ports.skip[self._site]] = create_skip_app(
                 self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
