@@ -99,6 +99,13 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     "p_nu": Quantity(
         unit=PROBABILITY, text="that the weak decoy is sent", is_low_open=True, high=1.0, is_high_open=True
     ),
+    "p_mu_test": Quantity(
+        unit=PROBABILITY,
+        text="that the brightest test light is sent",
+        is_low_open=True,
+        high=1.0,
+        is_high_open=True,
+    ),
     # relays
     "p_send": Quantity(
         unit=PROBABILITY, text="that an end sends light, not vacuum", is_low_open=True, high=1.0, is_high_open=True
