@@ -74,16 +74,21 @@ def formula(values: Values) -> Found:
     return key(values, expected.times(n_sent), n_sent)
 
 
-def light_of(values: Values) -> Light:
-    """The intensities that a finite block sends."""
+def nominal(values: Values) -> Light:
+    """The intensities that a finite block sends, as set."""
     p_mu, p_nu = values["p_mu"], values["p_nu"]
     rest = (1 - p_mu,) if values.choice("decoys") == "one" else (p_nu, 1 - p_mu - p_nu)
-    return uncertain(values, Light(intensities=intensities_of(values), p_intensities=(p_mu, *rest)))
+    return Light(intensities=intensities_of(values), p_intensities=(p_mu, *rest))
+
+
+def light_of(values: Values) -> Light:
+    """The same, each within its interval."""
+    return uncertain(values, nominal(values))
 
 
 def per_pulse(values: Values) -> Seen:
     """Expected counts per pulse sent: Lim et al. 2014, section IV."""
-    light, eta, y0 = light_of(values), transmittance(values), background(values)
+    light, eta, y0 = nominal(values), transmittance(values), background(values)
     after, p_key = values["p_afterpulse"], values["p_basis"] ** 2
     p_test = (1 - values["p_basis"]) ** 2
     pairs = list(zip(light.p_intensities, light.intensities, strict=True))
