@@ -19,9 +19,8 @@ of labels, at least x - sqrt(2 L x), x its mean and L = ln(1 / share).
 
 **phi.** V, the X errors of pairs of single photons, whatever their intensities: at most q_X times S_11 of the errors,
 q_X = (sum_a p_a a e^-a)^2. Had the pairs in the key been measured in X, each error would have fallen among them
-with probability r = q_Z / (q_Z + q_X), among V with 1 - r. Of a + v errors v have this label: by Chernoff's bound with
-probability exp(-(a + v) D(v / (a + v) || r)) at most, and D(p || r) >= (p - r)^2 / (2 p (1 - r)) for p > r, since its
-second derivative is 1 / (x (1 - x)). With v_0 = a r / (1 - r), c = L / (1 - r): v <= v_0 + c + sqrt(2 v_0 c + c^2).
+with probability r = q_Z / (q_Z + q_X), among V with 1 - r. How many have that label at most
+follows from Chernoff's bound (``labels.most_beside``).
 
 **Secrecy.** Bounds on counts concern what really happened: if one fails with probability e, the key is e further from
 ideal, at most. The error rate phi belongs to measurements that are not made: failing with probability e^2 it costs 2 e
@@ -40,6 +39,7 @@ import numpy as np
 
 from qanat.keyrate.block import missing_from_phase, pulses, signed_length, verification
 from qanat.keyrate.fibre import binary_entropy, ratio
+from qanat.keyrate.labels import least_seen, most_beside
 from qanat.keyrate.pair_counts import EVENTS_ERRORS, EVENTS_YIELD, PairCounts, PairLight
 from qanat.keyrate.parameter import Array
 from qanat.keyrate.protocol import Found, Values
@@ -123,24 +123,6 @@ def prove(sent: Sent, seen: Seen, budget: Mapping[str, Array]) -> Proven:
         phase=np.where(lacking > 0, 0.5, np.minimum(phase, 0.5)),
         missing=lacking + missing_from_phase(np.maximum(single, 1.0), phase),
     )
-
-
-def least_seen(mean: Array, share: Array) -> Array:
-    """How many there are at least of what has this mean or more: x - sqrt(2 L x), 0 below 2 L."""
-    found: Array = mean - np.sqrt(2 * -np.log(share) * np.maximum(mean, 0.0))
-    return np.where(mean > 0, np.maximum(found, 0.0), 0.0)
-
-
-def most_beside(seen: Array, ratio_of_labels: Array, share: Array) -> Array:
-    """Of events of two kinds, ``ratio_of_labels`` = r / (1 - r) times as probable as those seen: how many at most.
-
-    Example:
-        >>> round(float(most_beside(np.float64(1000.0), np.float64(2.0), np.float64(1e-10))))
-        2605
-    """
-    fair, c = seen * ratio_of_labels, -np.log(share) * (1 + ratio_of_labels)
-    found: Array = fair + c + np.sqrt(2 * fair * c + c**2)
-    return found
 
 
 def budget_of(values: Values) -> dict[str, Array]:

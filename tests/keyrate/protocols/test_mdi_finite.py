@@ -10,7 +10,8 @@ from scipy.stats import binom
 from qanat.core.streams import Streams
 from qanat.keyrate import mdi, mdi_four
 from qanat.keyrate.deviations import mean_limits
-from qanat.keyrate.mdi_finite import FINITE, Seen, Sent, budget_of, least_seen, most_beside, prove
+from qanat.keyrate.labels import least_seen, most_beside
+from qanat.keyrate.mdi_finite import FINITE, Seen, Sent, budget_of, prove
 from qanat.keyrate.pair_counts import HIGH, LOW, PairCounts, PairLight, joint_limit
 from qanat.keyrate.parameter import ParameterError
 from qanat.keyrate.protocol import Values

@@ -29,7 +29,7 @@ WORSE = (
     *("mu_trojan", "intensity_spread", "intensity_rise", "efficiency_ratio"),
 )
 STEPS = {"distance_km": 1.0, "xi": 1e-3, "intensity_spread": 0.01, "intensity_rise": 0.01, "efficiency_ratio": -0.4}
-ASYMPTOTIC = {"mu_trojan", "efficiency_ratio"}  # refused with a block size
+ASYMPTOTIC = {"mu_trojan"}  # refused with a block size
 TOLERANCE = 1e-9
 WITHOUT_PROOF = {"cow"}  # its rate is 0 everywhere, and says why
 

@@ -27,7 +27,8 @@ photons is that of Lucamarini et al., Phys. Rev. X 5, 031030 (2015) (``trojan.py
 Pulses may be off by ``intensity_spread`` up or down, and brighter by ``intensity_rise`` under a seeded laser, as Eve
 likes: Y_1 and e_1 are then bounded by the worst intensities within these intervals, asymptotic and finite
 (``uncertain_light.py``). With detectors that Eve can make unequal, down to ``efficiency_ratio`` r, the asymptotic share
-1 - h(e_1) is r [1 - h(e_1 / r)] (``mismatch.py``), without a Trojan horse beside it. Expected counts stay those of
+1 - h(e_1) is r [1 - h(e_1 / r)], and in a block as much with one share of epsilon_sec more (``mismatch.py``), without a
+Trojan horse beside it. Expected counts stay those of
 nominal intensities and equal detectors: what these parameters hold is what Eve could do unseen.
 
 The channel: a click without afterpulse has probability 1 - (1 - Y0) e^(-eta mu) (Lim et al., section IV), in the
@@ -43,11 +44,11 @@ import numpy as np
 
 from qanat.keyrate.block import (
     BLOCK_CONSTRAINTS,
-    NO_MISMATCH_IN_A_BLOCK,
     NO_TROJAN_IN_A_BLOCK,
     block_parameters,
     epsilons,
     is_finite,
+    missing_from_phase,
     pulses,
     signed_length,
     verification,
@@ -57,8 +58,9 @@ from qanat.keyrate.decoy_asymptotic import asymptotic, credits_vacuum, intensiti
 from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Seen, one_decoy, two_decoys
 from qanat.keyrate.decoy_light import Light
 from qanat.keyrate.deviations import limits_named
-from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, ratio, transmittance
-from qanat.keyrate.mismatch import MISMATCH_ALONE
+from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, phase_entropy, ratio, transmittance
+from qanat.keyrate.mismatch import ASSUMPTION as MATCHED
+from qanat.keyrate.mismatch import MISMATCH_ALONE, in_a_block, is_unequal
 from qanat.keyrate.parameter import ONE, Array, total_of
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
@@ -105,19 +107,23 @@ def per_pulse(values: Values) -> Seen:
 def key(values: Values, seen: Seen, n_sent: Array) -> Found:
     """The finite key of a block with these counts."""
     prove, shares = (one_decoy, SHARES_ONE) if values.choice("decoys") == "one" else (two_decoys, SHARES_TWO)
-    epsilon_sec = values["epsilon_sec"]
+    unequal = is_unequal(values)
+    epsilon_sec = values["epsilon_sec"] * (shares / (shares + unequal))  # one share more for unequal detectors
     found = prove(light_of(values), seen, limits_named(values.choice("deviations")), epsilon_sec)
+    share = epsilon_sec / shares
+    single, phase = in_a_block(values, found.single, found.phase, found.errors_test, share, share**2)
+    missing = found.missing + missing_from_phase(np.maximum(single, 1.0), phase) * unequal
     n_x, m_x = total_of(seen.n_key), total_of(seen.m_key)
     qber = np.minimum(ratio(m_x, n_x, 0.5), 0.5)
     parts = {
         "vacuum": found.vacuum * credits_vacuum(values, by_source=True),
-        "single_photon": found.single,
-        "phase_error": -found.single * binary_entropy(found.phase),
+        "single_photon": single,
+        "phase_error": -single * phase_entropy(phase),
         "reconciliation": -values["f_ec"] * n_x * binary_entropy(qber),
         "verification": -verification(values),
         "secrecy": -6 * np.log2(shares / epsilon_sec),
     }
-    length = signed_length(parts, found.missing)
+    length = signed_length(parts, missing)
     return Found(
         rate=length / n_sent,
         qber=qber,
@@ -130,10 +136,10 @@ def key(values: Values, seen: Seen, n_sent: Array) -> Found:
             "errors_test": total_of(seen.m_test),
             "single_photon_test": found.single_test,
             "single_photon_errors_test": found.errors_test,
-            "phase_error_rate": found.phase,
+            "phase_error_rate": np.minimum(phase, 0.5),
         },
         epsilon=epsilons(values),
-        assumptions=(*(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO), *assumed(values)),
+        assumptions=(*(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO), MATCHED, *assumed(values)),
         sifted=n_x / n_sent,
     )
 
@@ -187,7 +193,6 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
     ),
     *BLOCK_CONSTRAINTS,
     NO_TROJAN_IN_A_BLOCK,
-    NO_MISMATCH_IN_A_BLOCK,
     MISMATCH_ALONE,
 )
 
