@@ -163,7 +163,7 @@ def a_block(rng, ratio, p_basis):
     p = np.stack([p_basis**2, (1 - p_basis) ** 2, 2 * p_basis * (1 - p_basis)], axis=-1)
     in_key, in_test, _ = np.moveaxis(rng.multinomial(passed, p), -1, 0)
     good = rng.binomial(in_key, ratio)
-    clicked = good + rng.binomial(in_key - good, rng.uniform(0, 1, (KINDS, count)) * rng.integers(0, 2, count))
+    clicked = good + rng.binomial(in_key - good, rng.uniform(0, 1, (KINDS, count)) ** rng.integers(0, 2, count))
     error = rng.choice([0.0, 0.01, 0.1, 0.5], (KINDS, count))
     wrong = rng.binomial(good, error)
     seen = rng.binomial(rng.binomial(in_test, error), ratio + (1 - ratio) * rng.choice([0.0, 1.0], (KINDS, count)))

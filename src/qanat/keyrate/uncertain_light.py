@@ -36,6 +36,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.keyrate import correlated as correlation
 from qanat.keyrate.decoy_light import Counts, Light
 from qanat.keyrate.fibre import ratio
 from qanat.keyrate.parameter import Array, total_of
@@ -173,18 +174,23 @@ def worst_multiphoton(signal: Interval, decoy: Interval, faint: Interval, kappa:
 
 def is_uncertain(values: Values) -> bool:
     """Whether any intensity may be off."""
-    return bool(values["intensity_spread"].any() or values["intensity_rise"].any())
+    off = values["intensity_spread"], values["intensity_rise"], correlation.spread_of(values)
+    return any(bool(each.any()) for each in off)
 
 
 def assumed(values: Values) -> tuple[str, ...]:
     """What is assumed of the light, besides what is always."""
-    return (ASSUMPTION,) if is_uncertain(values) else ()
+    correlated = (correlation.ASSUMPTION,) if correlation.is_correlated(values) else ()
+    return (ASSUMPTION, *correlated) if is_uncertain(values) else ()
 
 
 def interval(values: Values, intensity: Array) -> Interval:
     """Where the mean photon number of pulses with this nominal one lies."""
-    spread = values["intensity_spread"]
-    return Interval(intensity * (1 - spread), intensity * (1 + spread) * (1 + values["intensity_rise"]))
+    spread, of_earlier = values["intensity_spread"], correlation.spread_of(values)
+    return Interval(
+        intensity * (1 - spread) * (1 - of_earlier),
+        intensity * (1 + spread) * (1 + values["intensity_rise"]) * (1 + of_earlier),
+    )
 
 
 def uncertain(values: Values, light: Light) -> Light:

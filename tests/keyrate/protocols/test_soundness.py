@@ -26,10 +26,17 @@ LOGARITHMIC = {"p_dark", "n_x", "n_sent"}
 # More of it never gives more key; of a ratio: less of it.
 WORSE = (
     *("distance_km", "p_dark", "p_noise", "misalignment", "f_ec", "xi"),
-    *("mu_trojan", "intensity_spread", "intensity_rise", "efficiency_ratio"),
+    *("mu_trojan", "intensity_spread", "intensity_rise", "efficiency_ratio", "correlation_spread"),
 )
-STEPS = {"distance_km": 1.0, "xi": 1e-3, "intensity_spread": 0.01, "intensity_rise": 0.01, "efficiency_ratio": -0.4}
-ASYMPTOTIC = {"mu_trojan"}  # refused with a block size
+STEPS = {
+    "distance_km": 1.0,
+    "xi": 1e-3,
+    "intensity_spread": 0.01,
+    "intensity_rise": 0.01,
+    "correlation_spread": 1e-3,
+    "efficiency_ratio": -0.4,
+}
+ASYMPTOTIC = {"mu_trojan", "correlation_spread"}  # refused with a block size
 TOLERANCE = 1e-9
 WITHOUT_PROOF = {"cow"}  # its rate is 0 everywhere, and says why
 

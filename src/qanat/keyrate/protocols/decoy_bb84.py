@@ -26,7 +26,9 @@ photons is that of Lucamarini et al., Phys. Rev. X 5, 031030 (2015) (``trojan.py
 
 Pulses may be off by ``intensity_spread`` up or down, and brighter by ``intensity_rise`` under a seeded laser, as Eve
 likes: Y_1 and e_1 are then bounded by the worst intensities within these intervals, asymptotic and finite
-(``uncertain_light.py``). With detectors that Eve can make unequal, down to ``efficiency_ratio`` r, the asymptotic share
+(``uncertain_light.py``). Intensities that depend on the settings of up to ``correlation_length`` pulses before, by
+``correlation_spread``, let Eve treat settings differently; this is bounded asymptotically (``correlated.py``). With
+detectors that Eve can make unequal, down to ``efficiency_ratio`` r, the asymptotic share
 1 - h(e_1) is r [1 - h(e_1 / r)], and in a block as much with one share of epsilon_sec more (``mismatch.py``), without a
 Trojan horse beside it. Expected counts stay those of
 nominal intensities and equal detectors: what these parameters hold is what Eve could do unseen.
@@ -54,6 +56,7 @@ from qanat.keyrate.block import (
     verification,
 )
 from qanat.keyrate.channel_model import p_detection, p_error
+from qanat.keyrate.correlated import NO_CORRELATION_IN_A_BLOCK
 from qanat.keyrate.decoy_asymptotic import asymptotic, credits_vacuum, intensities_of, omega_of
 from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Seen, one_decoy, two_decoys
 from qanat.keyrate.decoy_light import Light
@@ -193,6 +196,7 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
     ),
     *BLOCK_CONSTRAINTS,
     NO_TROJAN_IN_A_BLOCK,
+    NO_CORRELATION_IN_A_BLOCK,
     MISMATCH_ALONE,
 )
 
@@ -224,6 +228,8 @@ decoy_bb84 = Protocol(
         parameter("mu_trojan", 0.0, "an isolated transmitter"),
         parameter("intensity_spread", 0.0, "intensities as set"),
         parameter("intensity_rise", 0.0, "an isolated laser"),
+        parameter("correlation_spread", 0.0, "pulses that do not know of each other"),
+        parameter("correlation_length", 1.0, "neighbours; used with correlation_spread only"),
         parameter("efficiency_ratio", 1.0, "equal detectors"),
         parameter("mu", 0.48, "Ma et al. 2005, section V", search=(0.01, 1.2)),
         parameter("nu", 0.05, "Ma et al. 2005, section V", search=(0.002, 0.6)),
@@ -243,6 +249,7 @@ decoy_bb84 = Protocol(
         "Lim, Curty, Walenta, Xu, Zbinden, PRA 89, 022307 (2014)",
         "Lucamarini et al., PRX 5, 031030 (2015), for mu_trojan",
         "Wang, Peng, Zhang, Yang, Pan, PRA 77, 042311 (2008), for intensity_spread and intensity_rise; bounds are ours",
+        "Zapatero, Navarrete, Tamaki, Curty, Quantum 5, 602 (2021), for correlation_spread; the bound is ours",
         "Fung, Tamaki, Qi, Lo, Ma, QIC 9, 131 (2009), for efficiency_ratio; the bound is ours",
         "Rusca, Boaron, Grunenfelder, Martin, Zbinden, APL 112, 171104 (2018)",
     ),
