@@ -70,12 +70,11 @@ def rows_of(name: str) -> list[dict[str, object]]:
     if "n_x" in names:
         found.append(row(name, "fixed, n_x 1e7", len(many), lambda: protocol(distance_km=many, n_x=1e7)))
         found.append(row(name, "optimised, n_x 1e7", len(few), lambda: optimised(protocol, distance_km=few, n_x=1e7)))
-    found += [
-        row(name, f"{'optimised' if is_best else 'fixed'}, {what}", len(lengths), lambda: run(distance_km=lengths))
-        for what, given, is_best in MORE.get(name, ())
-        for lengths in (few if is_best else many,)
-        for run in (partial(optimised, protocol, **given) if is_best else partial(protocol, **given),)
-    ]
+    for what, given, is_best in MORE.get(name, ()):
+        lengths = few if is_best else many
+        run = partial(optimised, protocol, **given) if is_best else partial(protocol, **given)
+        how = "optimised" if is_best else "fixed"
+        found.append(row(name, f"{how}, {what}", len(lengths), partial(run, distance_km=lengths)))
     found.append(row(name, "one point", ONE_POINT, lambda: [protocol(distance_km=50.0) for _ in range(ONE_POINT)]))
     return found
 

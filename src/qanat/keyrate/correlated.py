@@ -40,7 +40,9 @@ ASSUMPTION = (
 
 def spread_of(values: Values) -> Array:
     """``correlation_spread``, 0 where it is not asked for."""
-    return values["correlation_spread"] if "correlation_spread" in values else ZERO
+    if "correlation_spread" not in values:
+        return ZERO
+    return values["correlation_spread"]
 
 
 def is_correlated(values: Values) -> bool:

@@ -61,15 +61,19 @@ class PairLight:
     p_nu: Array
     p_omega: Array
 
-    def expected(self, gain: Callable[[Array, Array], Array]) -> PairCounts:
-        """Counts per pair of pulses on a channel with these gains."""
+    def expected(self, gains: Callable[[Array, Array], tuple[Array, Array]]) -> tuple[PairCounts, PairCounts]:
+        """Successes and errors per pair of pulses, on a channel with these gains Q and E Q."""
         sent = {"mu": (self.mu, self.p_mu), "nu": (self.nu, self.p_nu), "omega": (self.omega, self.p_omega)}
 
-        def both(first: str, second: str) -> Array:
+        def both(first: str, second: str) -> tuple[Array, Array]:
             (a, p_a), (b, p_b) = sent[first], sent[second]
-            return p_a * p_b * (gain(a, b) if first == second else gain(a, b) + gain(b, a))
+            each = [gains(a, b)] if first == second else [gains(a, b), gains(b, a)]
+            seen, wrong = (p_a * p_b * total_of(parts) for parts in zip(*each, strict=True))
+            return seen, wrong
 
-        return PairCounts(**{each.name: both(*each.name.split("_")) for each in fields(PairCounts)})
+        found = {each.name: both(*each.name.split("_")) for each in fields(PairCounts)}
+        seen, wrong = (PairCounts(**{name: pair[which] for name, pair in found.items()}) for which in (0, 1))
+        return seen, wrong
 
     def yield_least(self, counts: PairCounts, share: Array) -> Array:
         """S_11 from below, unclamped; fails with probability 5 ``share`` at most."""

@@ -135,18 +135,17 @@ def checked_values(protocol: str, parameters: tuple[Parameter, ...], given: Mapp
     Raises:
         ParameterError: a name that is unknown, a value out of range, one that is missing, or shapes that do not fit.
     """
-    known = {parameter.name: parameter for parameter in parameters}
+    known, values = _known(protocol, parameters)
     for name in given:
         if name not in known:
             hint = f"{near_miss(name, known)}it has: {', '.join(known)}"
             raise ParameterError(f"{protocol}: no parameter {name} ({hint})", name=name)
-    values: dict[str, Value] = {}
+    for name, value in given.items():
+        values[name] = None if value is None else known[name].checked(value, protocol)
     for name, parameter in known.items():
-        value = given.get(name, parameter.default)
-        if value is None and not parameter.is_optional:
+        if values[name] is None and not parameter.is_optional:
             q = parameter.quantity
             raise ParameterError(f"{protocol}: {name} is missing: {q.text}, {q.unit}, in {q.range_text}", name=name)
-        values[name] = parameter.checked(value, protocol)
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray) and value.shape}
     try:
         np.broadcast_shapes(*(array.shape for array in arrays.values()))
@@ -154,3 +153,19 @@ def checked_values(protocol: str, parameters: tuple[Parameter, ...], given: Mapp
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ParameterError(f"{protocol}: these arrays do not broadcast: {shapes}") from None
     return values
+
+
+_KNOWN: dict[int, tuple[tuple[Parameter, ...], dict[str, Parameter], dict[str, Value]]] = {}
+
+
+def _known(protocol: str, parameters: tuple[Parameter, ...]) -> tuple[dict[str, Parameter], dict[str, Value]]:
+    """Parameters by name, and their defaults, checked once: a fresh dictionary of arrays that nobody can write."""
+    found = _KNOWN.get(id(parameters))  # the tuple is held below, so that no other can have its id
+    if found is None:
+        defaults = {each.name: None if each.default is None else each.checked(each.default, protocol)
+                    for each in parameters}  # fmt: skip
+        for value in defaults.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        found = _KNOWN[id(parameters)] = (parameters, {each.name: each for each in parameters}, defaults)
+    return found[1], dict(found[2])

@@ -98,10 +98,24 @@ class BellChannel:
 
 def single_pair_bounds(key: Gains, test: Gains, mu: Array, nu: Array, omega: Array) -> tuple[Array, Array]:
     """Y_11 from below in the key basis, e_11 from above in the test basis; rounding is counted against us."""
+    key, test = _remembered(key), _remembered(test)
     y11 = _yield_bound(key, mu, nu, omega)
     errors, size = _mixed(test, nu, omega, 1)
     e11 = ratio(errors + ROUNDING * size, (nu - omega) ** 2 * _yield_bound(test, mu, nu, omega), 0.5)
     return y11, np.minimum(e11, 0.5)
+
+
+def _remembered(gains: Gains) -> Gains:
+    """The same, asked once for each pair: the bounds need some of them several times."""
+    known: dict[tuple[int, int], tuple[Array, Array]] = {}
+
+    def found(a: Array, b: Array) -> tuple[Array, Array]:
+        which = (id(a), id(b))  # whoever asks holds them
+        if which not in known:
+            known[which] = gains(a, b)
+        return known[which]
+
+    return found
 
 
 def _mixed(gains: Gains, a: Array, omega: Array, which: int) -> tuple[Array, Array]:
@@ -134,12 +148,13 @@ def _finite(values: Values) -> Found:
     channel, mu = channel_of(values), values["mu"]
     key, test = (_light(values, p) for p in (values["p_basis"], 1 - values["p_basis"]))
     gain, errors = (key.p_mu**2 * each for each in channel.key_basis(mu, mu))
+    gains_test, errors_test = test.expected(channel.test_basis)
     seen = mdi_finite.Seen(
         key=gain,
         key_errors=errors,
-        gains_key=key.expected(lambda a, b: channel.key_basis(a, b)[0]),
-        gains_test=test.expected(lambda a, b: channel.test_basis(a, b)[0]),
-        errors_test=test.expected(lambda a, b: channel.test_basis(a, b)[1]),
+        gains_key=key.expected(channel.key_basis)[0],
+        gains_test=gains_test,
+        errors_test=errors_test,
     )
     return mdi_finite.finite(values, mdi_finite.Sent(signal=mu, p_signal=key.p_mu, test=test, key=key), seen)
 

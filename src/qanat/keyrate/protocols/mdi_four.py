@@ -49,11 +49,9 @@ def _finite(values: Values, channel: BellChannel, gain: Array, errors: Array) ->
         p_nu=p_nu,
         p_omega=1 - p_mu - p_bright - p_nu,
     )
+    gains_test, errors_test = test.expected(channel.test_basis)
     seen = mdi_finite.Seen(
-        key=p_mu**2 * gain,
-        key_errors=p_mu**2 * errors,
-        gains_test=test.expected(lambda a, b: channel.test_basis(a, b)[0]),
-        errors_test=test.expected(lambda a, b: channel.test_basis(a, b)[1]),
+        key=p_mu**2 * gain, key_errors=p_mu**2 * errors, gains_test=gains_test, errors_test=errors_test
     )
     return mdi_finite.finite(values, mdi_finite.Sent(signal=values["mu"], p_signal=p_mu, test=test), seen)
 
