@@ -13,6 +13,7 @@ from qanat.km.events import (
     KeyDelivered,
     KeysQuarantined,
     KmeEvent,
+    PartnerRefused,
     PeerMisbehaved,
     RelayCompleted,
     RelayForwarded,
@@ -41,6 +42,8 @@ def event_text(event: KmeEvent) -> str:
             return f"{event.relay} passes, {event.origin} to {event.target}, {event.size_bits} bits"
         case PeerMisbehaved():
             return f"{event.peer} misbehaves: {event.reason}"
+        case PartnerRefused():
+            return f"partner {event.partner} refuses a request with {event.status_code}"
         case CommandApplied():
             return f"applied {command_text(event.command)}"
         case CommandIgnored():

@@ -11,6 +11,8 @@ from qanat.core.topology import Environment, Policy
 # Ids become file names, parts of URLs, certificate names (at most 64 characters) and labels of metrics.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
+URL_PATTERN = r"^https://[A-Za-z0-9.\[\]:-]+$"
+
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]
@@ -104,6 +106,16 @@ class DemandDocument(Document):
     rate_bits_per_s: float = Field(gt=0, le=1e9)
 
 
+class PartnerDocument(Document):
+    """Another operator's key management system, met at one of our sites (ETSI GS QKD 020)."""
+
+    id: Id = Field(description="The name in its certificate, urn:qanat:kme:<id>")
+    site: str = Field(description="Our site at which both meet")
+    url: str = Field(pattern=URL_PATTERN, description="Where it listens: https://host:port")
+    own_url: str = Field(pattern=URL_PATTERN, description="Where it reaches our KME")
+    pairs: list[Pair] = Field(min_length=1, description="Our SAE at that site, and theirs")
+
+
 class PolicyDocument(Document):
     """Limits that hold for the whole network."""
 
@@ -131,3 +143,4 @@ class NetworkDocument(Document):
     saes: list[SaeDocument] = []
     demands: list[DemandDocument] = []
     policy: PolicyDocument = PolicyDocument()
+    partners: list[PartnerDocument] = []

@@ -10,7 +10,7 @@ from qanat.core.netfile.meaning import Known, meaning_problems
 from qanat.core.netfile.places import Path, Places, place_text
 from qanat.core.netfile.problems import Problem
 from qanat.core.netfile.shape import shape_problems
-from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Policy, Sae, Site
+from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Partner, Policy, Sae, Site
 
 
 def read(text: str, known: Known) -> tuple[Network | None, list[Problem]]:
@@ -69,6 +69,16 @@ def _network(d: NetworkDocument) -> Network:
             for x in d.demands
         ),
         policy=Policy(**d.policy.model_dump()),
+        partners={
+            p.id: Partner(
+                id=p.id,
+                site=SiteId(p.site),
+                url=p.url,
+                own_url=p.own_url,
+                pairs=tuple((SaeId(ours), SaeId(theirs)) for ours, theirs in p.pairs),
+            )
+            for p in d.partners
+        },
     )
 
 
