@@ -28,7 +28,7 @@ def most_beside(seen: Array, ratio_of_labels: Array, share: Array) -> Array:
 
     Example:
         >>> round(float(most_beside(np.float64(1000.0), np.float64(2.0), np.float64(1e-10))))
-        2605
+        2599
     """
     fair, c = seen * ratio_of_labels, -np.log(share) * (1 + ratio_of_labels)
     found: Array = fair + c + np.sqrt(2 * fair * c + c**2)

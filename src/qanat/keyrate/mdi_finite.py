@@ -19,8 +19,8 @@ of labels, at least x - sqrt(2 L x), x its mean and L = ln(1 / share).
 
 **phi.** V, the X errors of pairs of single photons, whatever their intensities: at most q_X times S_11 of the errors,
 q_X = (sum_a p_a a e^-a)^2. Had the pairs in the key been measured in X, each error would have fallen among them
-with probability r = q_Z / (q_Z + q_X), among V with 1 - r. How many have that label at most
-follows from Chernoff's bound (``labels.most_beside``).
+with probability r = q_Z / (q_Z + q_X), among V with 1 - r. How many that are at most follows from Chernoff's bound
+(``labels.most_beside``).
 
 **Secrecy.** Bounds on counts concern what really happened: if one fails with probability e, the key is e further from
 ideal, at most. The error rate phi belongs to measurements that are not made: failing with probability e^2 it costs 2 e
