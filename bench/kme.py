@@ -61,7 +61,7 @@ def ceiling(kmes: LiveKmes, folder: Path, connections: int, seconds: float) -> S
     """The bare server with the same certificates."""
     files = kmes.state.node(MASTER)
     server = subprocess.Popen(
-        [sys.executable, str(HERE / "support" / "ceiling.py"), str(files), str(kmes.state.ca), str(folder)],
+        [sys.executable, str(HERE / "support" / "ceiling.py"), str(files), str(kmes.state.sae_ca), str(folder)],
         stdout=subprocess.PIPE,
         text=True,
     )

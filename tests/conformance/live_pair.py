@@ -14,11 +14,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 from support.kmes import LiveKmes, network_text
+from support.load import read_answer
 
 from qanat.core.ids import LinkId
 from qanat.node.pki import Credentials
 
-__all__ = ["LINK", "LiveKmes", "LivePair", "context_of", "network_text"]
+__all__ = ["LINK", "LiveKmes", "LivePair", "context_of", "network_text", "read_answer"]
 
 LINK = LinkId("site0-site1")
 

@@ -8,13 +8,22 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network, Sae, Site
 from qanat.crypto.pki import issue, make_ca
 from qanat.node.kek import read_kek
-from qanat.node.pki import CA_DAYS, LEAF_DAYS, Credentials, kme_credentials, provision, sae_credentials
+from qanat.node.pki import (
+    CA_DAYS,
+    LEAF_DAYS,
+    Credentials,
+    identity_credentials,
+    kme_credentials,
+    provision,
+    sae_credentials,
+)
 from qanat.node.statedir import StateDir
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,9 +63,19 @@ def test_the_first_start_makes_everything_and_only_the_owner_can_read_it(state: 
     ]
     for path in state.path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
-    ca = x509.load_pem_x509_certificate((state.ca / "cert.pem").read_bytes())
-    for credentials in (kme_credentials(state, SiteId("a")), sae_credentials(state, SaeId("app"))):
-        leaf(credentials).verify_directly_issued_by(ca)
+    issuers = {
+        state.ca: kme_credentials(state, SiteId("a")),
+        state.sae_ca: sae_credentials(state, SaeId("app")),
+        state.operator_ca: identity_credentials(state, "admin"),
+    }
+    for folder, credentials in issuers.items():
+        for other in issuers:
+            ca = x509.load_pem_x509_certificate((other / "cert.pem").read_bytes())
+            if other == folder:
+                leaf(credentials).verify_directly_issued_by(ca)
+            else:
+                with pytest.raises((InvalidSignature, ValueError)):
+                    leaf(credentials).verify_directly_issued_by(ca)
     names = leaf(kme_credentials(state, SiteId("a"))).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert {"localhost", "a"} <= set(names.value.get_values_for_type(x509.DNSName))
 
@@ -108,7 +127,8 @@ def test_an_expired_ca_is_named_with_the_way_out_which_works(state: StateDir) ->
     later = NOW + timedelta(days=CA_DAYS + 1)
     with pytest.raises(EnvironmentProblem, match=r"expired on 2035.*Move that folder away"):
         provision(state, network(), later)
-    state.ca.rename(state.path / "old-ca")
+    for folder in (state.ca, state.sae_ca, state.operator_ca):
+        folder.rename(state.path / f"old-{folder.name}")
     done = provision(state, network(), later)
     assert done.is_new_ca
     assert len(done.renewed) == 5
@@ -160,9 +180,30 @@ def test_damaged_ca_files_are_named(state: StateDir) -> None:
         provision(state, network(), NOW)
 
 
+def test_leaves_of_the_time_when_one_ca_served_all_are_made_anew(state: StateDir) -> None:
+    provision(state, network(), NOW)
+    for name in ("cert.pem", "key.pem"):
+        (state.sae_ca / name).unlink()
+    old, old_key = issue(
+        ca_cert=(state.ca / "cert.pem").read_bytes(),
+        ca_key=(state.ca / "key.pem").read_bytes(),
+        role="sae",
+        identity="app",
+        hosts=[],
+        now=NOW,
+        days=300,
+    )
+    files = sae_credentials(state, SaeId("app"))
+    files.certfile.write_bytes(old)
+    files.keyfile.write_bytes(old_key)
+    assert provision(state, network(), NOW).renewed == ["urn:qanat:sae:app"]
+    ca = x509.load_pem_x509_certificate((state.sae_ca / "cert.pem").read_bytes())
+    leaf(files).verify_directly_issued_by(ca)
+
+
 def test_a_ca_key_kept_elsewhere_is_missed_only_when_needed(state: StateDir) -> None:
     provision(state, network(), NOW)
-    (state.ca / "key.pem").unlink()
+    (state.sae_ca / "key.pem").unlink()
     assert provision(state, network(), NOW).made == []
     with pytest.raises(EnvironmentProblem, match="sae second is due"):
         provision(state, network("pair", "app", "second"), NOW)

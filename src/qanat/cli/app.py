@@ -27,6 +27,7 @@ identity = typer.Typer(no_args_is_help=True, help="ML-DSA identities, by which t
 audit = typer.Typer(no_args_is_help=True, help="What the KMEs wrote down: is it whole, and what does it say.")
 kme = typer.Typer(no_args_is_help=True, help="The key store of one KME.")
 integrate = typer.Typer(no_args_is_help=True, help="Give delivered keys to WireGuard, strongSwan and OpenSSL.")
+sae = typer.Typer(no_args_is_help=True, help="Applications' certificates: enroll, renew, revoke.")
 groups = {
     "link": link,
     "key": key,
@@ -35,6 +36,7 @@ groups = {
     "identity": identity,
     "audit": audit,
     "kme": kme,
+    "sae": sae,
     "integrate": integrate,
 }
 for name, group in groups.items():

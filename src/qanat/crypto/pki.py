@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -39,6 +40,8 @@ __all__ = [
     "identity_from_urn",
     "issue",
     "make_ca",
+    "revocation_list",
+    "sign_request",
 ]
 
 _DNS: Final = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
@@ -104,19 +107,81 @@ def issue(
     Raises:
         CertificateRefused: a name or host is not usable, the CA is over, or key and CA do not belong together.
     """
+    key = _private_key(entropy)
+    return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), hosts, key, now, days, entropy), _pem(key)
+
+
+def sign_request(
+    *,
+    ca_cert: bytes,
+    ca_key: bytes,
+    role: RoleName | CertificateRole,
+    identity: str,
+    csr: bytes,
+    now: datetime,
+    days: int,
+) -> bytes:
+    """A leaf for a key that stays where it was made. Only the key is taken from the request: who it is, the CA says.
+
+    Raises:
+        CertificateRefused: no request in PEM, its signature is wrong, or its key is not ECDSA on P-256 or P-384; and as
+            ``issue``.
+    """
+    try:
+        request = x509.load_pem_x509_csr(csr)
+    except ValueError:
+        raise CertificateRefused("this is no certificate request in PEM") from None
+    public = request.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name not in ("secp256r1", "secp384r1"):
+        raise CertificateRefused("the request's key is not ECDSA on P-256 or P-384")
+    if not request.is_signature_valid:
+        raise CertificateRefused("the request is not signed by its own key")
+    return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), [], request, now, days, None)
+
+
+def revocation_list(*, ca_cert: bytes, ca_key: bytes, serials: Sequence[int], now: datetime, days: int) -> bytes:
+    """A CRL in PEM: these leaves of the CA are not good any more.
+
+    Raises:
+        CertificateRefused: key and CA do not belong together.
+    """
+    issuer = x509.load_pem_x509_certificate(ca_cert)
+    signer = _ca_key(ca_key, issuer)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject).last_update(now)
+    builder = builder.next_update(now + timedelta(days=days))
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+        builder = builder.add_revoked_certificate(entry)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+class _HasPublicKey(Protocol):
+    """A private key or a request: whose leaf it is."""
+
+    def public_key(self) -> Any: ...
+
+
+def _leaf(
+    ca_cert: bytes,
+    ca_key: bytes,
+    who: Identity,
+    hosts: list[str],
+    holder: _HasPublicKey,
+    now: datetime,
+    days: int,
+    entropy: Entropy | None,
+) -> bytes:
     _check_dates(now, days)
-    who = Identity(role_from_text(role), identity)
     issuer = x509.load_pem_x509_certificate(ca_cert)
     signer = _ca_key(ca_key, issuer)
     if not issuer.not_valid_before_utc <= now < issuer.not_valid_after_utc:
         raise CertificateRefused(f"the CA is valid to {issuer.not_valid_after_utc:%Y-%m-%d}, not now")
     if who.role is CertificateRole.KME and not hosts:
-        raise CertificateRefused(f"KME {identity}: its clients need at least one host name or address")
-    key = _private_key(entropy)
+        raise CertificateRefused(f"KME {who.name}: its clients need at least one host name or address")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, who.name)])
     names = [_host(host) for host in dict.fromkeys(hosts)]
     builder = (
-        _builder(subject, key, now, days, entropy)
+        _builder(subject, holder, now, days, entropy)
         .issuer_name(issuer.subject)
         .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -125,7 +190,7 @@ def issue(
         .add_extension(x509.SubjectAlternativeName([*names, x509.UniformResourceIdentifier(who.urn)]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
-    return _signed(builder, signer), _pem(key)
+    return _signed(builder, signer)
 
 
 def _check_dates(now: datetime, days: int) -> None:
@@ -159,7 +224,7 @@ def _ca_key(pem: bytes, issuer: x509.Certificate) -> ec.EllipticCurvePrivateKey:
 
 
 def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int, entropy: Entropy | None
+    subject: x509.Name, key: _HasPublicKey, now: datetime, days: int, entropy: Entropy | None
 ) -> x509.CertificateBuilder:
     # RFC 5280, 4.1.2.2: positive, at most 20 octets.
     serial = x509.random_serial_number() if entropy is None else int.from_bytes(entropy.random_bytes(19)) | 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,12 +48,32 @@ class Provisioned:
     kept: list[str] = field(default_factory=list)
 
 
+def note_issued(folder: Path, pem: bytes) -> None:
+    """Remember which certificates a CA gave out, by name, so that they can be revoked by name."""
+    from cryptography import x509
+
+    leaf = x509.load_pem_x509_certificate(pem)
+    name = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+    row = {"serial": f"{leaf.serial_number:x}", "name": name, "ends": leaf.not_valid_after_utc.isoformat()}
+    path = folder / "issued.jsonl"
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(row).encode() + b"\n")
+    finally:
+        os.close(fd)
+
+
 def kme_credentials(state: StateDir, site: SiteId) -> Credentials:
     return _credentials(state, state.node(site))
 
 
 def sae_credentials(state: StateDir, sae: SaeId) -> Credentials:
     return _credentials(state, state.sae(sae))
+
+
+def admitting_ca(state: StateDir) -> Path:
+    """What the doors for applications trust."""
+    return state.sae_ca / "cert.pem"
 
 
 def identity_credentials(state: StateDir, name: str) -> Credentials:
@@ -62,7 +84,10 @@ def identity_credentials(state: StateDir, name: str) -> Credentials:
 def provision(
     state: StateDir, network: Network, now: datetime, *, hosts: Sequence[str] = LOOPBACK_HOSTS
 ) -> Provisioned:
-    """Give every KME and SAE of the network, the controller and the admin a certificate of the network's CA.
+    """Give every KME and SAE of the network, the controller and the admin a certificate.
+
+    Three CAs sign: one for KMEs, one for applications, one for controller and admin. A door trusts the CA of those who
+    may come in and no other, so a certificate of another kind does not get as far as being asked for its role.
 
     Args:
         now: With a time zone.
@@ -73,22 +98,25 @@ def provision(
     """
     state.prepare()
     done = Provisioned()
-    ca = _Ca.load(state, network.name, now, done)
+    ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done)
+    applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, before=ca)
+    operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, before=ca)
     for site in network.sites:
         ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
         provide_kek(state, site)
     for sae in network.saes:
-        ca.provide(state.sae(sae), "sae", sae, [])
-    ca.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
-    ca.provide(state.identity(ADMIN), "admin", ADMIN, [])
+        applications.provide(state.sae(sae), "sae", sae, [])
+    operators.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
+    operators.provide(state.identity(ADMIN), "admin", ADMIN, [])
     return done
 
 
 @dataclass(slots=True)
 class _Ca:
-    """The CA as it lies in the state directory.
+    """One CA as it lies in the state directory.
 
     Attributes:
+        before: The CA that issued these leaves when one CA served all roles: such a leaf is made anew.
         key: None when its private key was taken elsewhere; then nothing can be made or renewed.
     """
 
@@ -98,13 +126,15 @@ class _Ca:
     certificate: x509.Certificate
     now: datetime
     done: Provisioned
+    before: _Ca | None = None
 
     @classmethod
-    def load(cls, state: StateDir, network: str, now: datetime, done: Provisioned) -> _Ca:
+    def load(cls, folder: Path, name: str, now: datetime, done: Provisioned, before: _Ca | None = None) -> _Ca:
         from qanat.crypto.pki import make_ca
 
-        common_name = f"qanat network {network}"[:64]
-        certfile, keyfile = state.ca / "cert.pem", state.ca / "key.pem"
+        common_name = name[:64]
+        private_folder(folder)
+        certfile, keyfile = folder / "cert.pem", folder / "key.pem"
         if not certfile.exists():
             pem, key = make_ca(common_name=common_name, now=now, days=CA_DAYS)
             write_private(keyfile, key)
@@ -112,14 +142,14 @@ class _Ca:
             done.is_new_ca = True
         pem = certfile.read_bytes()
         certificate = _certificate(certfile, pem)
-        _check_ca(state, certificate, common_name, now)
+        _check_ca(folder, certificate, common_name, now)
         key_or_none = keyfile.read_bytes() if keyfile.exists() else None
         if key_or_none is not None and not _belongs(key_or_none, certificate):
             raise EnvironmentProblem(
-                f"{keyfile} is not the private key of {certfile}. Put the right one back, or move {state.ca} away "
+                f"{keyfile} is not the private key of {certfile}. Put the right one back, or move {folder} away "
                 "to begin with a new CA."
             )
-        return cls(state.ca, pem, key_or_none, certificate, now, done)
+        return cls(folder, pem, key_or_none, certificate, now, done, before)
 
     def provide(self, folder: Path, role: RoleName, name: str, hosts: list[str]) -> None:
         """Keep, renew or make one party's certificate."""
@@ -143,15 +173,19 @@ class _Ca:
                 f"A certificate for {role} {name} is due and {self.folder / 'key.pem'} is not there. Bring the CA's "
                 "private key back for this start."
             )
-        return issue(
+        cert, key = issue(
             ca_cert=self.pem, ca_key=self.key, role=role, identity=name, hosts=hosts, now=self.now, days=LEAF_DAYS
         )
+        note_issued(self.folder, cert)
+        return cert, key
 
     def _still_good(self, certfile: Path, keyfile: Path, urn: str) -> bool:
         """Raises:
         EnvironmentProblem: the certificate is another CA's, which is not ours to overwrite.
         """
         leaf = _certificate(certfile, certfile.read_bytes())
+        if self.before is not None and leaf.issuer == self.before.certificate.subject:
+            return False
         if leaf.issuer != self.certificate.subject:
             raise EnvironmentProblem(
                 f"{certfile} was issued by {leaf.issuer.rfc4514_string()}, not by this network's CA "
@@ -166,22 +200,22 @@ class _Ca:
         )
 
 
-def _check_ca(state: StateDir, certificate: x509.Certificate, common_name: str, now: datetime) -> None:
+def _check_ca(folder: Path, certificate: x509.Certificate, common_name: str, now: datetime) -> None:
     names = [attribute.value for attribute in certificate.subject]
     if names != [common_name]:
         raise EnvironmentProblem(
-            f"The CA in {state.ca} is {certificate.subject.rfc4514_string()}, not the one of this network "
+            f"The CA in {folder} is {certificate.subject.rfc4514_string()}, not the one of this network "
             f"(CN={common_name}). Give this network its own directory with QANAT_STATE."
         )
     if now >= certificate.not_valid_after_utc:
         raise EnvironmentProblem(
-            f"The CA in {state.ca} expired on {certificate.not_valid_after_utc:%Y-%m-%d}. Move that folder away and "
+            f"The CA in {folder} expired on {certificate.not_valid_after_utc:%Y-%m-%d}. Move that folder away and "
             "start again: a new CA and new certificates are made, stored keys stay. Applications then need the new "
             "CA file and certificates."
         )
     if now < certificate.not_valid_before_utc:
         raise EnvironmentProblem(
-            f"The CA in {state.ca} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC and this "
+            f"The CA in {folder} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC and this "
             f"machine's clock says {now:%Y-%m-%d %H:%M} UTC. Set the clock."
         )
 

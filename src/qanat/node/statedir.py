@@ -1,6 +1,8 @@
 """The state directory: where one running network keeps its certificates, stores, sockets and ports.
 
-ca/                                    the certificate authority of this network
+ca/                                    the CA of the KMEs, by which applications know them
+ca-applications/, ca-operators/        the CAs of applications, and of controller and admin
+access/                                revoked.crl, allowed.txt: applications that may not call, or that alone may
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
 nodes/<site>/store.db                  its key store
 fences/<site>                          how far that store came: not part of a backup
@@ -57,6 +59,21 @@ class StateDir:
     @property
     def ca(self) -> Path:
         return self.path / "ca"
+
+    @property
+    def sae_ca(self) -> Path:
+        """Issues the certificates by which applications show who they are; KMEs trust it at those doors only."""
+        return self.path / "ca-applications"
+
+    @property
+    def operator_ca(self) -> Path:
+        """Issues the certificates of controller and admin."""
+        return self.path / "ca-operators"
+
+    @property
+    def access(self) -> Path:
+        """Who may call although its certificate is good: ``revoked.crl`` and ``allowed.txt``."""
+        return self.path / "access"
 
     @property
     def run(self) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -19,7 +20,7 @@ from qanat.km import stream_wire as wire
 from qanat.km.extensions import extension_from_provenance
 from qanat.km.stream_types import METADATA_BYTES, Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.km.stream_wire import BadFrame, GetKeyRequest, OpenRequest
-from qanat.node.api.protocol import peer_of
+from qanat.node.api.protocol import Admits, Peer, peer_of
 
 IDLE_S = 300.0  # a stream's connection may be quiet between chunks
 REQUEST_S = 10.0  # from a request's first byte to its last
@@ -43,8 +44,16 @@ class StreamGateway(Protocol):
 class StreamDoor:
     """Serves one connection after the other; ``serve`` is a handler for ``asyncio.start_server``."""
 
-    def __init__(self, gateway: StreamGateway, *, kme_id: str, on_burned: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        gateway: StreamGateway,
+        *,
+        kme_id: str,
+        on_burned: Callable[[int], None] | None = None,
+        admits: Admits | None = None,
+    ) -> None:
         self._gateway, self._kme_id, self._on_burned = gateway, kme_id, on_burned
+        self._admits = admits or (lambda _name, _serial: True)
         self._count = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,17 +63,20 @@ class StreamDoor:
             return
         self._count += 1
         try:
-            while await self._one(SaeId(peer.name), reader, writer):
+            while await self._one(peer, reader, writer):
                 pass
         finally:
             self._count -= 1
 
-    async def _one(self, caller: SaeId, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _one(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; False when the connection is over."""
+        caller = SaeId(peer.name)
         try:
             head = await asyncio.wait_for(reader.readexactly(wire.HEADER_BYTES), IDLE_S)
             service, size_bytes = wire.header_from_bytes(head)
             payload = await asyncio.wait_for(reader.readexactly(size_bytes), REQUEST_S)
+            if time.time() >= peer.until_s or not self._admits(peer.name, peer.serial):
+                return False
             answer = await self._answer(caller, wire.request_from_bytes(service, payload), writer)
         except (asyncio.IncompleteReadError, TimeoutError):
             return False

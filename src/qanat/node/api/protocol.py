@@ -10,6 +10,7 @@ import asyncio
 import json
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,9 @@ HEAD_TOO_LARGE = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head exceeds
 REQUEST_TIMEOUT_S = 10.0  # from the first byte to the last; a body of 64 KiB needs 55 kbit/s
 
 
+Admits = Callable[[str, int], bool]  # name and serial number of a certificate that TLS has verified
+
+
 class IdentifyingProtocol(HttpToolsProtocol):
     """Adds ``scope["extensions"]["tls"] = {"role": ..., "name": ...}``, read from the verified certificate.
 
@@ -33,6 +37,7 @@ class IdentifyingProtocol(HttpToolsProtocol):
     """
 
     request_timeout_s = REQUEST_TIMEOUT_S
+    admits: Admits = staticmethod(lambda _name, _serial: True)
 
     def __init__(
         self,
@@ -69,7 +74,8 @@ class IdentifyingProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         # "The KME shall authenticate each request" (014, 5.1): a connection may outlive its certificate.
-        peer = self._peer if time.time() < self._peer.until_s else NOBODY
+        is_good = time.time() < self._peer.until_s and self.admits(self._peer.name, self._peer.serial)
+        peer = self._peer if is_good else NOBODY
         self.scope["extensions"] = {
             "tls": {"role": peer.role, "name": peer.name},
             "qanat.connection": {"is_gone": self.transport.is_closing},
@@ -138,11 +144,12 @@ class IdentifyingProtocol(HttpToolsProtocol):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end, and until when (Unix seconds) the certificate says so."""
+    """Who is at the other end, by which certificate, and until when (Unix seconds) it says so."""
 
     role: str
     name: str
     until_s: float
+    serial: int = 0
 
 
 NOBODY = Peer("", "", float("inf"))
@@ -158,7 +165,9 @@ def peer_of(transport: asyncio.BaseTransport) -> Peer:
         identity = identity_from_der(der)
     except QanatError:
         return NOBODY
-    return Peer(identity.role.value, identity.name, ssl.cert_time_to_seconds(tls.getpeercert()["notAfter"]))
+    shown = tls.getpeercert()
+    until_s = ssl.cert_time_to_seconds(shown["notAfter"])
+    return Peer(identity.role.value, identity.name, until_s, int(shown["serialNumber"], 16))
 
 
 def raw_error(status: HTTPStatus, message: str) -> bytes:

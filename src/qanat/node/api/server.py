@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.node.api.alerts import AlertingObject
-from qanat.node.api.protocol import REQUEST_TIMEOUT_S, IdentifyingProtocol
+from qanat.node.api.protocol import REQUEST_TIMEOUT_S, Admits, IdentifyingProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -48,13 +48,17 @@ class HttpsServer:
         port: int,
         context: ssl.SSLContext,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        admits: Admits | None = None,
         keep_alive_s: float = KEEP_ALIVE_S,
         shutdown_s: float = SHUTDOWN_S,
     ) -> None:
         self.host, self.port = host, port
         self._context = context
         self._shutdown_s = shutdown_s
-        self._protocol = type("TimedProtocol", (IdentifyingProtocol,), {"request_timeout_s": request_timeout_s})
+        chosen: dict[str, object] = {"request_timeout_s": request_timeout_s}
+        if admits is not None:
+            chosen["admits"] = staticmethod(admits)
+        self._protocol = type("ChosenProtocol", (IdentifyingProtocol,), chosen)
         self._config = Config(
             app,
             http=self._protocol,
@@ -136,15 +140,25 @@ def serve(
     cafile: str | os.PathLike[str],
     request_timeout_s: float = REQUEST_TIMEOUT_S,
     shutdown_s: float = SHUTDOWN_S,
+    admits: Admits | None = None,
 ) -> HttpsServer:
     """A server that demands a client certificate of this CA. Call its ``start()``.
+
+    Args:
+        admits: Asked at every request whether this name and certificate may call; None admits all.
 
     Raises:
         EnvironmentProblem: a certificate file cannot be used.
     """
     context = server_context(certfile=certfile, keyfile=keyfile, cafile=cafile)
     return HttpsServer(
-        app, host=host, port=port, context=context, request_timeout_s=request_timeout_s, shutdown_s=shutdown_s
+        app,
+        host=host,
+        port=port,
+        context=context,
+        request_timeout_s=request_timeout_s,
+        shutdown_s=shutdown_s,
+        admits=admits,
     )
 
 

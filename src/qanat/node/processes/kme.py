@@ -22,6 +22,7 @@ from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Statu
 from qanat.km.interwork.documents import AckContainer, Transfer, VoidBody
 from qanat.km.kme import Kme
 from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
+from qanat.node.access import RELOAD_S, Admission
 from qanat.node.api.app import create_app
 from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
@@ -40,7 +41,7 @@ from qanat.node.messages import (
     StoreStatus,
     key_block_from_message,
 )
-from qanat.node.pki import kme_credentials
+from qanat.node.pki import admitting_ca, kme_credentials
 from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
@@ -77,6 +78,7 @@ class SiteKme:
         self._commanded = asyncio.Event()
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
+        self._admission = Admission(self._state)
         self._borders = self._make_borders()
         self.trail = provide_trail(self._state, site, self._entropy, config.network.name)
         self.thread = WriterThread(
@@ -264,6 +266,11 @@ class SiteKme:
     async def _apply(self, command: Command) -> None:
         await self.thread.call(lambda kme, now_ns: kme.apply(command, now_ns))
 
+    async def _watch_access(self) -> None:
+        while True:
+            await asyncio.sleep(RELOAD_S)
+            self._admission.look()
+
     async def _report(self) -> None:
         while True:
             try:
@@ -322,6 +329,7 @@ class SiteKme:
         started.set()
         async with peers, modules, streams, asyncio.TaskGroup() as group:
             group.create_task(self._report())
+            group.create_task(self._watch_access())
             group.create_task(self._obey())
             for line in self._lines.values():
                 group.create_task(line.run())
@@ -331,8 +339,12 @@ class SiteKme:
         port = self._config.ports.streams.get(self._site)
         if port is None:
             return nullcontext()
-        door, files = StreamDoor(self, kme_id=f"kme-{self._site}", on_burned=self._burned), self._credentials
-        context = server_context(certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+        door, files = (
+            StreamDoor(self, kme_id=f"kme-{self._site}", on_burned=self._burned, admits=self._admission.admits),
+            self._credentials,
+        )
+        cafile = admitting_ca(self._state)
+        context = server_context(certfile=files.certfile, keyfile=files.keyfile, cafile=cafile)
         return await asyncio.start_server(
             served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
         )
@@ -352,9 +364,17 @@ class SiteKme:
             apps[ports.skip[self._site]] = create_skip_app(
                 self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
             )
-        files = self._credentials
+        files, cafile = self._credentials, admitting_ca(self._state)
         doors = [
-            serve(app, host="127.0.0.1", port=port, certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+            serve(
+                app,
+                host="127.0.0.1",
+                port=port,
+                certfile=files.certfile,
+                keyfile=files.keyfile,
+                cafile=cafile,
+                admits=self._admission.admits,
+            )
             for port, app in apps.items()
         ]
         return doors + [self._border_door(name, partner) for partner in self._borders]

@@ -1,0 +1,82 @@
+"""`qanat sae list|enroll|renew|revoke`: applications' certificates, at the hand of whoever runs the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qanat.cli.place import running_state
+from qanat.cli.show import as_json_text
+from qanat.core.errors import MisuseError
+from qanat.core.ids import SaeId
+
+if TYPE_CHECKING:
+    from qanat.node.statedir import StateDir
+
+
+def _known(state: StateDir, name: str) -> SaeId:
+    """Raises: MisuseError, when the network has no such application."""
+    from qanat.node.admin_client import ask  # noqa: PLC0415
+
+    if state.running_pid() is not None:
+        ask(state, "sae", name=name)
+    elif not state.sae(SaeId(name)).exists():
+        raise MisuseError(
+            f"{name} is no application of the network in {state.path}. Add it to the network file under [[saes]] with "
+            "a demand, and start `qanat up` again; certificates are for applications that the file names."
+        )
+    return SaeId(name)
+
+
+def enroll(place: Path | None, name: str, *, days: int, out: Path | None, csr: Path | None, as_json: bool) -> int:
+    from qanat.node.enrolment import enrol  # noqa: PLC0415
+
+    if not 1 <= days <= 825:
+        raise MisuseError(f"--days is between 1 and 825, not {days}")
+    state = running_state(place)
+    request = None
+    if csr is not None:
+        try:
+            request = csr.read_bytes()
+        except OSError as error:
+            raise MisuseError(f"{csr} cannot be read: {error.strerror}") from None
+    folder = enrol(state, _known(state, name), days=days, folder=out, csr=request)
+    if as_json:
+        as_json_text({"sae": name, "folder": str(folder), "days": days, "cafile": str(state.ca / "cert.pem")})
+        return 0
+    print(f"{name}: certificate for {days} days in {folder}")
+    print(f"its KME is checked with {state.ca / 'cert.pem'}")
+    return 0
+
+
+def revoke(place: Path | None, name: str, *, as_json: bool) -> int:
+    from qanat.node.enrolment import revoke as revoke_all  # noqa: PLC0415
+
+    count = revoke_all(running_state(place), SaeId(name))
+    if as_json:
+        as_json_text({"sae": name, "revoked": count})
+        return 0
+    print(f"{name}: {count} certificate{'s' * (count != 1)} revoked; KMEs refuse them within a second")
+    print(f"`qanat sae renew {name}` gives it a new one")
+    return 0
+
+
+def show(place: Path | None, *, as_json: bool) -> int:
+    from qanat.node.enrolment import issued  # noqa: PLC0415
+
+    rows = issued(running_state(place))
+    if as_json:
+        as_json_text(
+            [
+                {"sae": one.name, "serial": f"{one.serial:x}", "ends": one.ends.isoformat(), "revoked": one.is_revoked}
+                for one in rows
+            ]
+        )
+        return 0
+    for one in rows:
+        print(
+            f"{one.name:<24} until {one.ends:%Y-%m-%d %H:%M}  {'revoked' if one.is_revoked else 'good':<8} {one.serial:x}"
+        )
+    if not rows:
+        print("no certificate was issued here yet; `qanat up` issues one to every application of the network file")
+    return 0

@@ -1,0 +1,56 @@
+"""Commands for applications' certificates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qanat.cli.app import Json, State, sae
+
+Days = Annotated[int, typer.Option(help="How long it is good.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for it; the state directory's own if left out.", show_default=False)
+]
+
+
+@sae.command("list")
+def sae_list(as_json: Json = False, state: State = None) -> None:
+    """All certificates of applications that have not ended."""
+    from qanat.cli import sae as work
+
+    raise typer.Exit(work.show(state, as_json=as_json))
+
+
+@sae.command("enroll")
+def sae_enroll(
+    name: str,
+    days: Days = 30,
+    out: Out = None,
+    csr: Annotated[
+        Path | None, typer.Option(help="Sign this request (PEM); its key stays where it is.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Give an application of the network file a certificate."""
+    from qanat.cli import sae as work
+
+    raise typer.Exit(work.enroll(state, name, days=days, out=out, csr=csr, as_json=as_json))
+
+
+@sae.command("renew")
+def sae_renew(name: str, days: Days = 30, out: Out = None, as_json: Json = False, state: State = None) -> None:
+    """A new key and certificate; the old one ends by itself."""
+    from qanat.cli import sae as work
+
+    raise typer.Exit(work.enroll(state, name, days=days, out=out, csr=None, as_json=as_json))
+
+
+@sae.command("revoke")
+def sae_revoke(name: str, as_json: Json = False, state: State = None) -> None:
+    """Make all certificates of an application worthless within a second."""
+    from qanat.cli import sae as work
+
+    raise typer.Exit(work.revoke(state, name, as_json=as_json))

@@ -1,0 +1,110 @@
+"""Certificates of applications at the hand of whoever runs the network: issued, renewed, revoked, listed.
+
+Every certificate that the CA of applications issues is noted in ``ca-applications/issued.jsonl`` (serial, name, end;
+nothing secret), so that a name can be revoked whole, wherever its certificates lie.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from qanat.core.errors import EnvironmentProblem, MisuseError
+from qanat.core.ids import SaeId
+from qanat.crypto.pki import issue, revocation_list, sign_request
+from qanat.node.access import CRL
+from qanat.node.pki import note_issued
+from qanat.node.privatefile import private_folder, write_private
+from qanat.node.statedir import StateDir
+
+DAYS = 30  # short, so that a lost key is soon worth nothing; renewing is one command
+CRL_DAYS = 3650  # it is replaced at each revocation, not by the calendar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """One certificate."""
+
+    name: str
+    serial: int
+    ends: datetime
+    is_revoked: bool
+
+
+def _ca(state: StateDir) -> tuple[bytes, bytes]:
+    cert, key = state.sae_ca / "cert.pem", state.sae_ca / "key.pem"
+    if not cert.exists() or not key.exists():
+        raise EnvironmentProblem(
+            f"{key} is not there. Run this where the network's state directory is, after its first `qanat up`."
+        )
+    return cert.read_bytes(), key.read_bytes()
+
+
+def enrol(state: StateDir, sae: SaeId, *, days: int, folder: Path | None, csr: bytes | None) -> Path:
+    """A certificate for an application of this network; returns where it lies.
+
+    Args:
+        folder: Where to; None is the place in the state directory that `qanat key` and others use.
+        csr: A request in PEM: its key is signed and never seen. None makes a key here, readable by its owner only.
+
+    Raises:
+        MisuseError: the request cannot be used.
+        EnvironmentProblem: there is no CA key here.
+    """
+    cert, key = _ca(state)
+    now = datetime.now(UTC)
+    target = folder or state.sae(sae)
+    private_folder(target)
+    if csr is not None:
+        leaf = sign_request(ca_cert=cert, ca_key=key, role="sae", identity=sae, csr=csr, now=now, days=days)
+    else:
+        leaf, leaf_key = issue(ca_cert=cert, ca_key=key, role="sae", identity=sae, hosts=[], now=now, days=days)
+        write_private(target / "key.pem", leaf_key)
+    note_issued(state.sae_ca, leaf)
+    write_private(target / "cert.pem", leaf)
+    return target
+
+
+def revoke(state: StateDir, sae: SaeId) -> int:
+    """No certificate of this application is good any more. Returns how many there were.
+
+    Raises:
+        MisuseError: none was ever issued to that name.
+    """
+    cert, key = _ca(state)
+    mine = [one for one in issued(state) if one.name == sae and not one.is_revoked]
+    if not mine:
+        raise MisuseError(f"no certificate that is still good was issued to {sae}; `qanat sae list` shows them")
+    serials = {one.serial for one in issued(state) if one.is_revoked} | {one.serial for one in mine}
+    private_folder(state.access)
+    crl = revocation_list(ca_cert=cert, ca_key=key, serials=sorted(serials), now=datetime.now(UTC), days=CRL_DAYS)
+    write_private(state.access / CRL, crl)
+    return len(mine)
+
+
+def issued(state: StateDir) -> list[Issued]:
+    """All certificates that the CA of applications gave out and that have not ended, oldest first."""
+    path, now = state.sae_ca / "issued.jsonl", datetime.now(UTC)
+    revoked = _revoked(state)
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    found = [
+        Issued(
+            name=row["name"],
+            serial=int(row["serial"], 16),
+            ends=datetime.fromisoformat(row["ends"]),
+            is_revoked=int(row["serial"], 16) in revoked,
+        )
+        for row in rows
+    ]
+    return [one for one in found if one.ends > now - timedelta(days=1)]
+
+
+def _revoked(state: StateDir) -> frozenset[int]:
+    path = state.access / CRL
+    if not path.exists():
+        return frozenset()
+    return frozenset(entry.serial_number for entry in x509.load_pem_x509_crl(path.read_bytes()))
