@@ -74,7 +74,7 @@ def test_no_manipulation_of_any_value_passes_more_often_than_the_bound(field, co
             other = tuple(a ^ b for a, b in zip(s, delta, strict=True))
             for dx in range(size):
                 passing = Counter(tags[x ^ dx, other] ^ tags[x, s] for x in range(size))
-                worst = max(worst, max(passing.values()))
+                worst = max(worst, *passing.values())
     assert worst == degree + 1  # over q: the bound is reached, so it is no smaller than claimed
 
 
@@ -86,7 +86,8 @@ def test_two_and_three_symbols_keep_the_bound_of_three():
         other = [value ^ luck.randrange(256) for value in s]
         dx = luck.randrange(256)
         if s != other:
-            worst = max(worst, max(Counter(field.tag(x ^ dx, other) ^ field.tag(x, s) for x in range(256)).values()))
+            passing = Counter(field.tag(x ^ dx, other) ^ field.tag(x, s) for x in range(256))
+            worst = max(worst, *passing.values())
     assert worst <= 4
 
 
@@ -170,7 +171,19 @@ def test_two_shares_that_claim_one_point_are_told_apart():
 def test_the_bound_counts_symbols_and_choices():
     assert manipulation_bound(16) == 2 * 2.0**-128
     assert manipulation_bound(32) == manipulation_bound(48) == 4 * 2.0**-128
-    assert forgery_bound(64, threshold=2, count=3) == 3 * (9 + 1) * 2.0**-128  # 8 symbols, made odd
+    # 4 symbols each of two coefficients and 1 of the context's length: 9, and one root more for another length
+    assert forgery_bound(64, threshold=2, count=3) == 3 * (9 + 2) * 2.0**-128
+
+
+def test_shares_under_another_context_do_not_fit():
+    shares = shares_from_block(SecretBits(b"key"), threshold=2, count=2, random_bytes=random.randbytes, context=b"a")
+    assert block_from_shares([1, 2], shares, threshold=2, context=b"a").block == SecretBits(b"key")
+    for other in (b"", b"b", b"a\0", b"a" * 17):
+        with pytest.raises(SharesDisagree):
+            block_from_shares([1, 2], shares, threshold=2, context=other)
+
+
+def test_a_share_is_longer_than_its_block_by_the_check():
     assert shared(bytes(64), 2, 2)[0].size_bytes == 64 + CHECK_BYTES
 
 

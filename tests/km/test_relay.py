@@ -56,8 +56,8 @@ def test_every_hop_spends_the_same_bits_at_both_ends():
         spent = world.account(left, link).spent_bits
         assert spent == world.account(right, link).spent_bits > 0
     sizes = [event.size_bits for site in "ad" for event in world.of_kind(site, RelayCompleted)]
-    # Per relay and hop: the keys, the confirmation key and the tag key.
-    assert world.account("b", "a-b").spent_bits == sum(sizes) + len(sizes) * (256 + 256)
+    # Per relay and hop: the keys, tag key and mask of the confirmation, and the hop's tag key.
+    assert world.account("b", "a-b").spent_bits == sum(sizes) + len(sizes) * (256 + 128 + 256)
     world.check_ledgers()
 
 

@@ -5,14 +5,16 @@ polynomials, not over the block alone. So once t shares pass the check, every ot
 and one that differs was changed on its way, beyond doubt but for the bound. If the tag covered the block alone, two
 paths in league could add errors that cancel in one choice of t shares, and an honest share would look changed.
 
-    share p = value at p of [ block | x | tag ],   tag = AMD(x, c_0 | c_1 | ... | c_(t-1)),   c_0 = block
+    share p = value at p of [ block | x | tag ],   tag = AMD(x, context | c_0 | c_1 | ... | c_(t-1)),   c_0 = block
 
-Why the bound holds here: whoever holds t - 1 shares knows nothing of x, since x has coefficients of its own, nor of the
-tag. What he adds to his shares therefore adds a fixed amount to coefficients, x and tag of every choice of t shares that
-has an honest one in it, and that is the game of the code. The union over all choices is in ``forgery_bound``.
+The context is what travels in clear beside each share and must be the same for all: it is under the tag too.
 
-The parts x and tag of a share are judged more carefully: their upper coefficients are under no tag. A share that differs
-only there is named when so many shares agree that t - 1 liars cannot have arranged it, and else is only counted.
+Why the bound holds here: whoever holds t - 1 shares knows nothing of x, since x has coefficients of its own, nor of
+the tag. What he adds to his shares therefore adds a fixed amount to coefficients, x and tag of every choice of t shares
+that has an honest one in it, and that is the game of the code. The union over all choices is in ``forgery_bound``.
+
+The parts x and tag of a share are judged more carefully: their upper coefficients are under no tag. A share that
+differs only there is named when so many shares agree that t - 1 liars cannot have arranged it, else only counted.
 """
 
 from __future__ import annotations
@@ -50,7 +52,12 @@ class Joined:
 
 
 def shares_from_block(
-    block: SecretBits, *, threshold: int, count: int, random_bytes: Callable[[int], bytes]
+    block: SecretBits,
+    *,
+    threshold: int,
+    count: int,
+    random_bytes: Callable[[int], bytes],
+    context: bytes = b"",
 ) -> list[SecretBits]:
     """Shares 1 to ``count``, each ``CHECK_BYTES`` longer than the block.
 
@@ -61,13 +68,15 @@ def shares_from_block(
         raise LocalProtocolError(f"{threshold} of {count} shares: a threshold is at least 2 and at most all of them")
     whole = [block.reveal(), *(random_bytes(block.size_bytes) for _ in range(threshold - 1))]
     x = random_bytes(SYMBOL_BYTES)
-    check = [x + _tag(x, whole), *(random_bytes(CHECK_BYTES) for _ in range(threshold - 1))]
+    check = [x + _tag(x, context, whole), *(random_bytes(CHECK_BYTES) for _ in range(threshold - 1))]
     return [
         SecretBits(value_at(whole, point) + value_at(check, point)) for point in range(1, count + 1)
     ]  # Python's own copies stay until they are collected: docs/explanation/assumptions.md
 
 
-def block_from_shares(points: Sequence[int], shares: Sequence[SecretBits], *, threshold: int) -> Joined:
+def block_from_shares(
+    points: Sequence[int], shares: Sequence[SecretBits], *, threshold: int, context: bytes = b""
+) -> Joined:
     """The block again, from at least ``threshold`` shares of equal size.
 
     Two shares may claim the same point; at most one of them is right.
@@ -79,33 +88,38 @@ def block_from_shares(points: Sequence[int], shares: Sequence[SecretBits], *, th
     for chosen in combinations(range(len(data)), threshold):
         if len({points[index] for index in chosen}) < threshold:
             continue
-        found = _checked([points[index] for index in chosen], [data[index] for index in chosen])
+        found = _checked([points[index] for index in chosen], [data[index] for index in chosen], context)
         if found is not None:
             return _judged(*found, points, data, threshold)
     raise SharesDisagree(f"of {len(data)} shares no {threshold} fit together")
 
 
-def forgery_bound(block_bytes: int, *, threshold: int, count: int) -> float:
+def forgery_bound(block_bytes: int, *, threshold: int, count: int, context_bytes: int = 0) -> float:
     """Probability, at most, that fewer than ``threshold`` paths in league get a changed block accepted.
 
     Example:
         >>> forgery_bound(1056, threshold=2, count=3) < 2e-36
         True
     """
-    return comb(count, threshold) * manipulation_bound(threshold * block_bytes)
+    sizes = [8 + context_bytes, *[block_bytes] * threshold]
+    symbols = sum(-(-size // SYMBOL_BYTES) for size in sizes)
+    # One more root where the context has another length: then the highest powers differ.
+    return comb(count, threshold) * (manipulation_bound(SYMBOL_BYTES * symbols) + 2.0**-128)
 
 
-def _tag(x: bytes, coefficients: Sequence[bytes]) -> bytes:
-    symbols = [symbol for each in coefficients for symbol in symbols_from_bytes(each)]
+def _tag(x: bytes, context: bytes, coefficients: Sequence[bytes]) -> bytes:
+    # Lengths are told first, so that no two contexts look alike.
+    parts = (len(context).to_bytes(8) + context, *coefficients)
+    symbols = [symbol for each in parts for symbol in symbols_from_bytes(each)]
     return FIELD.tag(int.from_bytes(x), symbols).to_bytes(SYMBOL_BYTES)
 
 
-def _checked(points: Sequence[int], shares: Sequence[bytes]) -> tuple[list[bytes], list[bytes]] | None:
+def _checked(points: Sequence[int], shares: Sequence[bytes], context: bytes) -> tuple[list[bytes], list[bytes]] | None:
     """Coefficients of block and check part, if the tag fits."""
     whole = coefficients_from_shares(points, [share[:-CHECK_BYTES] for share in shares])
     check = coefficients_from_shares(points, [share[-CHECK_BYTES:] for share in shares])
     x, tag = check[0][:SYMBOL_BYTES], check[0][SYMBOL_BYTES:]
-    return (whole, check) if SecretBits(tag) == SecretBits(_tag(x, whole)) else None
+    return (whole, check) if SecretBits(tag) == SecretBits(_tag(x, context, whole)) else None
 
 
 def _judged(

@@ -194,7 +194,7 @@ class Delivery:
             self._c.books.grant(_grant_record(grant, now_ns))
 
     def _check_grant(self, peer: SiteId, grant: Grant, piece: Piece) -> None:
-        if piece.record.owner != peer or piece.record.peer != peer:
+        if piece.record.owner != peer or piece.record.peer != peer or piece.record.state is PieceState.WAITING:
             raise RemoteProtocolError(f"{peer} gives keys of a piece that is not its own")
         if grant.offset < piece.offset or grant.offset + grant.size_bytes > piece.record.size_bytes:
             raise RemoteProtocolError(f"{peer} gives bytes that are used already")

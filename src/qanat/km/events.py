@@ -52,6 +52,7 @@ class RelayCompleted:
     size_bits: int
     links: tuple[LinkId, ...]
     duration_ns: int
+    silent_paths: int = 0  # whose share did not come, or not as it was sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,21 @@ class RelayForwarded:
     origin: SiteId
     target: SiteId
     size_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayAltered:
+    """A relayed block, or a share of it, is not what its origin sent: one of the suspects changed it.
+
+    With one suspect the culprit is named; on a longer path each hop's tag shows only that no wire did it. Without
+    certainty more than one path is concerned, and not all of them need be guilty.
+    """
+
+    relay: BlockId
+    origin: SiteId
+    target: SiteId
+    suspects: tuple[SiteId, ...]
+    is_certain: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +112,7 @@ KmeEvent = (
     | RelayCompleted
     | RelayLost
     | RelayForwarded
+    | RelayAltered
     | PeerMisbehaved
     | CommandApplied
     | CommandIgnored

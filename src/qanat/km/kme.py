@@ -39,11 +39,12 @@ from qanat.km.messages import (
     Message,
     RelayDone,
     RelayFailed,
+    SharesDone,
     message_from_bytes,
 )
 from qanat.km.relay import Relay
 from qanat.km.report import AccountReport, LinkStoreReport, PairReport, StoreReport
-from qanat.km.store import Store
+from qanat.km.store import PieceState, Store
 from qanat.km.supply import Supply
 
 SWEEP_NS = 10 * NS_PER_S
@@ -153,7 +154,7 @@ class Kme:
                 self._supply.on_have(peer, message, now_ns)
             case Hop():
                 self._relay.on_hop(peer, message, now_ns)
-            case RelayDone():
+            case RelayDone() | SharesDone():
                 self._relay.on_done(peer, message, now_ns)
             case RelayFailed():
                 self._relay.on_failed(peer, message, now_ns)
@@ -220,19 +221,20 @@ class Kme:
         source, target = command.source, command.target
         if source is None or target is None or source == target or self.site not in (source, target):
             return "the route neither begins nor ends here"
-        place = source
-        for name in command.links:
-            link = self._c.network.links.get(name)
-            if link is None or place not in link.sites:
-                return f"link {name} does not go on from {place}"
-            place = link.other_end(place)
-        return None if not command.links or place == target else f"the route ends at {place}"
+        target, ways = self._outward(command)
+        return self._relay.problem(target, ways) if command.links else None
+
+    def _outward(self, command: Command) -> tuple[SiteId, tuple[tuple[LinkId, ...], ...]]:
+        """The route's paths as they leave from here, and where they lead."""
+        assert command.source is not None  # _route_problem looked
+        assert command.target is not None
+        ways = (command.links, *command.others)
+        if command.source == self.site:
+            return command.target, ways
+        return command.source, tuple(way[::-1] for way in ways)
 
     def _set_route(self, command: Command) -> None:
-        if command.source == self.site and command.target is not None:
-            self._relay.set_route(command.target, command.links)
-        elif command.source is not None:
-            self._relay.set_route(command.source, command.links[::-1])
+        self._relay.set_route(*self._outward(command))
 
     def _pause(self, command: Command) -> None:
         self._c.links.pause(_link(command))
@@ -300,7 +302,7 @@ class Kme:
             stored_keys=stored,
             stored_keys_direct=stored - relayed,
             stored_keys_relayed=relayed,
-            incoming_keys=_keys((piece for piece in here if piece.record.owner != self.site), size_bytes),
+            incoming_keys=_keys((piece for piece in here if _is_incoming(piece, self.site)), size_bytes),
             granted_keys=sum(len(piece.grants) for piece in here),
             route=self._relay.routes.get(peer, ()),
             relays_in_flight=self._relay.flights_to(peer),
@@ -331,6 +333,11 @@ _ACTIONS: dict[Action, Callable[[Kme, Command], None]] = {
 def _link(command: Command) -> LinkId:
     assert command.link is not None  # _problem looked
     return command.link
+
+
+def _is_incoming(piece: Piece, site: SiteId) -> bool:
+    """A key that the other end gives out; shares of keys wait, and are none."""
+    return piece.record.owner != site and piece.record.state is PieceState.READY
 
 
 def _number(data: bytes | None) -> int:

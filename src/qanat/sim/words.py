@@ -14,6 +14,7 @@ from qanat.km.events import (
     KeysQuarantined,
     KmeEvent,
     PeerMisbehaved,
+    RelayAltered,
     RelayCompleted,
     RelayForwarded,
     RelayLost,
@@ -39,6 +40,9 @@ def event_text(event: KmeEvent) -> str:
             return f"{event.relay} to {event.target} is lost: {event.reason}"
         case RelayForwarded():
             return f"{event.relay} passes, {event.origin} to {event.target}, {event.size_bits} bits"
+        case RelayAltered():
+            suspects = " or ".join(event.suspects)
+            return f"{event.relay} was changed on its way, by {suspects}"
         case PeerMisbehaved():
             return f"{event.peer} misbehaves: {event.reason}"
         case CommandApplied():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from qanat.km.events import KeyDelivered, KeysQuarantined, KmeEvent, PeerMisbehaved, RelayLost
+from qanat.km.events import KeyDelivered, KeysQuarantined, KmeEvent, PeerMisbehaved, RelayAltered, RelayLost
 
 # A hub that reads twice a second needs no more; a flood of peer nonsense must not fill memory.
 SENTENCE_COUNT_MAX = 100
@@ -27,6 +27,12 @@ class Telling:
                 )
             case RelayLost():
                 self._sentences.append(("note", f"a relay to {event.target} was lost: {event.reason}"))
+            case RelayAltered():
+                who = " or ".join(event.suspects)
+                sure = "" if event.is_certain else ", among others perhaps"
+                self._sentences.append(
+                    ("note", f"keys from {event.origin} to {event.target} were changed by {who}{sure}")
+                )
             case PeerMisbehaved():
                 self._sentences.append(("note", f"the KME of {event.peer} misbehaved: {event.reason}"))
             case _:
