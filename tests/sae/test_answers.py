@@ -33,6 +33,17 @@ A_B, B_C, B = LinkId("a-b"), LinkId("b-c"), SiteId("b")
             simulated=True,
         ),
         Provenance(
+            origin=Origin.QKD,
+            links=(A_B, B_C),
+            trusted_nodes=(B, SiteId("d")),
+            trust=(Trust.OWN, Trust.LEASED),
+            share_paths=((B,), (SiteId("d"),)),
+            threshold=2,
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=4e-9,
+            simulated=False,
+        ),
+        Provenance(
             origin=Origin.HYBRID,
             links=(A_B,),
             authentication=Authentication.PRE_SHARED,
