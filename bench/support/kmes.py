@@ -58,11 +58,12 @@ class LiveKmes:
     folder: Path
     n_sites: int = 2
     pairs: int = 8
+    text: str = ""  # a network file, in place of the chain
     popens: dict[SiteId, subprocess.Popen[bytes]] = field(default_factory=dict)
     _next: int = 0
 
     def __post_init__(self) -> None:
-        self.network = network_from_toml(network_text(self.n_sites, self.pairs))
+        self.network = network_from_toml(self.text or network_text(self.n_sites, self.pairs))
         self.state = StateDir(self.folder / "state")
         provision(self.state, self.network, datetime.now(UTC))
         self.ports = choose_ports(self.network)

@@ -10,7 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # memory_kme.py is shared with tests/sae
 
+from live_pair import LINK, LiveKmes, LivePair
 from memory_kme import TwoKmes
+from real_kmes import RealKmes
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,28 @@ def two(running: TwoKmes) -> TwoKmes:
     for kme in running.kmes.values():
         kme.broken, kme.delay_s = None, 0.0
     return running
+
+
+@pytest.fixture(scope="session")
+def real_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKmes]:
+    made = RealKmes(tmp_path_factory.mktemp("real-kmes"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def real(real_running: RealKmes) -> RealKmes:
+    """Two real KMEs with more than a hundred keys of 256 bits for each direction."""
+    free = next((pair.stored_keys for pair in real_running.report("a").pairs if pair.peer == "b"), 0)
+    if free < 150:
+        real_running.distil(6)
+    return real_running
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
+    with LiveKmes(tmp_path_factory.mktemp("live"), pairs=4) as kmes:
+        kmes.feed(LINK, 4)
+        pair = LivePair(kmes)
+        pair.wait_for_keys()
+        yield pair

@@ -34,7 +34,7 @@ from qanat.node.api.server import HttpsServer, serve
 from qanat.node.event_loop import loop_factory
 
 ResultT = TypeVar("ResultT")
-MAX_KEYS, MIN_BITS, MAX_BITS, STOCK = 16, 64, 1024, 400
+MAX_KEYS, MIN_BITS, MAX_BITS, STOCK = 128, 64, 4096, 400
 EXTENSION = extension_from_provenance(
     Provenance(
         origin=Origin.QKD,

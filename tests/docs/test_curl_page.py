@@ -1,4 +1,4 @@
-"""The curl how-to, typed as it stands, against two KMEs over TLS; only the two applications' names differ."""
+"""The curl how-to, typed as it stands, against two real KMEs over TLS; only the two applications' names differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
 
-from memory_kme import TwoKmes
+from real_kmes import RealKmes
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/howto/use-the-keys-with-curl.md"
@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A state directory as `qanat up` leaves it, as far as an application looks."""
-    two = TwoKmes(tmp_path_factory.mktemp("kmes"))
+    two = RealKmes(tmp_path_factory.mktemp("kmes"))
+    two.distil(2)
     folder = tmp_path_factory.mktemp("state")
     for sae in NAMES.values():
         (folder / "saes" / sae).mkdir(parents=True)
@@ -59,7 +60,7 @@ def said(definitions: str, call: str) -> Any:
 
 
 def test_the_page_gets_and_takes_the_same_keys(state: Path) -> None:
-    definitions, (status, get, take, get_three, take_two, insist) = blocks(state)
+    definitions, (status, get, take, get_three, take_two, get_group, take_group, insist) = blocks(state)
     assert said(definitions, status)["slave_SAE_ID"] == "bob"
     sent = said(definitions, get)["keys"][0]
     got = said(definitions, take.replace("=KEY_ID", f"={sent['key_ID']}"))["keys"][0]
@@ -67,5 +68,7 @@ def test_the_page_gets_and_takes_the_same_keys(state: Path) -> None:
     three = said(definitions, get_three)["keys"]
     wanted = take_two.replace('"FIRST"', f'"{three[0]["key_ID"]}"').replace('"SECOND"', f'"{three[1]["key_ID"]}"')
     assert [key["key"] for key in said(definitions, wanted)["keys"]] == [key["key"] for key in three[:2]]
-    # These stand-in KMEs know no extension: they must say so rather than ignore it.
-    assert "extension_mandatory" in said(definitions, insist)["message"]
+    group = said(definitions, get_group)["keys"][0]
+    member = said(definitions, take_group.replace("=KEY_ID", f"={group['key_ID']}"))["keys"][0]
+    assert (member["key_ID"], member["key"]) == (group["key_ID"], group["key"])
+    assert said(definitions, insist)["keys"][0]["key_extension"]["qanat_route_type"] == "direct"

@@ -153,6 +153,7 @@ def test_the_readme_shows_a_run_of_the_demo() -> None:
 
 def test_numbers_in_the_prose_are_those_of_the_code() -> None:
     from qanat.distill.estimate import QBER_HOPELESS
+    from qanat.km.callers import ADDITIONAL_SLAVES_MAX
     from qanat.km.channel import WAITING_MESSAGES_MAX
     from qanat.km.delivery import KEY_BITS_MAX, KEY_BITS_MIN, KEYS_PER_REQUEST_MAX
     from qanat.node.processes.auth_reserve import SLICE_COUNT, SLICE_SIZE_BYTES
@@ -172,6 +173,7 @@ def test_numbers_in_the_prose_are_those_of_the_code() -> None:
     says(
         "docs/howto/use-the-keys-with-curl.md",
         f"1 to {KEYS_PER_REQUEST_MAX}",
+        f"up to {ADDITIONAL_SLAVES_MAX}, at any sites",
         f"multiples of 8 from {KEY_BITS_MIN} to {KEY_BITS_MAX} bits",
     )
     says("docs/howto/run-one-process-per-kme.md", f"from {FIRST_PORT} on", f"after {BACK_OFF_S[0]:g} s")

@@ -112,6 +112,16 @@ def test_mixed_sizes_use_up_a_block_and_the_ledger_still_fits():
     assert [record.owner for record, _ in pieces if record.account == "a-b"] == ["b"]
 
 
+def test_keys_shorter_than_a_left_over_use_up_a_piece_and_every_one_reaches_its_slave():
+    """The last bytes of a piece, too few for a key of the default size, are destroyed with the key before them."""
+    world = a_world()
+    for number in (31, 100, 60):
+        container = world.enc("a1", "b1", number, 72)
+        world.run(50 * MS)
+        world.dec("b1", "a1", ids(container))
+    world.check_ledgers()
+
+
 REFUSED = [
     # caller, slave, fields, status, message
     ("a1", "nobody", {}, 400, "not known"),
@@ -126,7 +136,11 @@ REFUSED = [
     ("a1", "b1", {"size": -8}, 400, "size shall be between"),
     ("a1", "b1", {"size": 56}, 400, "size shall be between"),
     ("a1", "b1", {"size": 4104}, 400, "size shall be between"),
-    ("a1", "b1", {"additional_slave_sae_ids": ["a2"]}, 400, "one slave only"),
+    ("a1", "b1", {"additional_slave_sae_ids": ["nobody"]}, 400, "not known"),
+    ("a1", "b1", {"additional_slave_sae_ids": ["b1"]}, 400, "named twice"),
+    ("a1", "b1", {"additional_slave_sae_ids": ["a2", "a2"]}, 400, "named twice"),
+    ("a1", "b1", {"additional_slave_sae_ids": ["b2"]}, 401, "not permitted"),
+    ("a1", "b1", {"additional_slave_sae_ids": [f"x{n}" for n in range(16)]}, 400, "at most 15"),
     ("a1", "b1", {"extension_mandatory": [{"vendor_x": 1}]}, 400, MANDATORY_UNKNOWN),
     ("a1", "b1", {"extension_mandatory": [{"qanat_route_type": "teleported"}]}, 400, MANDATORY_UNMET),
     ("a1", "b1", {"extension_mandatory": [{"qanat_route_type": 7}]}, 400, MANDATORY_UNMET),
@@ -171,6 +185,46 @@ def test_optional_extensions_are_ignored_and_direct_is_met():
     assert container.keys[0].key_extension["qanat_simulated"] is True
 
 
+def test_optional_wishes_that_are_not_met_are_named_and_the_key_comes_all_the_same():
+    world = a_world()
+    container = world.enc(
+        "a1",
+        "b1",
+        extension_optional=[
+            {"vendor_x": 1, "qanat_route_type": "relayed"},
+            {"qanat_key_origin": "qkd", "qanat_max_age": "soon"},
+        ],
+    )
+    ignored = container.key_container_extension["qanat_ignored_optional"]
+    assert ignored == ["vendor_x", "qanat_route_type", "qanat_max_age"]
+    world.run(50 * MS)
+    world.dec("b1", "a1", ids(container))
+
+
+def test_an_optional_wish_that_can_be_met_is_met_and_not_mentioned():
+    world = a_world(1)
+    world.run(100 * S)
+    world.distil("a-b")
+    world.run(S)
+    young = world.enc("a1", "b1", 30, extension_optional=[{"qanat_max_age": 50}])
+    assert young.key_container_extension is msgspec.UNSET
+    with pytest.raises(KeyDeliveryError) as caught:  # two left of the young block, and those of the old do not count
+        world.enc("a1", "b1", 3, extension_mandatory=[{"qanat_max_age": 50}])
+    assert (caught.value.status_code, caught.value.details[0]["available"]) == (503, 2)
+    assert len(world.enc("a1", "b1", 34, extension_mandatory=[{"qanat_max_age": 200}]).keys) == 34
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "60", None, [60], 10**30])
+def test_an_age_that_is_no_number_of_seconds_cannot_be_met(value):
+    with pytest.raises(KeyDeliveryError, match=MANDATORY_UNMET):
+        a_world().enc("a1", "b1", extension_mandatory=[{"qanat_max_age": value}])
+
+
+def test_an_unknown_name_is_told_before_a_known_one_that_cannot_be_met():
+    with pytest.raises(KeyDeliveryError, match=MANDATORY_UNKNOWN):
+        a_world().enc("a1", "b1", extension_mandatory=[{"qanat_max_age": 0}, {"vendor_x": 1}])
+
+
 def test_status_tells_what_is_there():
     world = a_world()
     status = world.call("a", lambda kme: kme.status(SaeId("a1"), SaeId("b1"), world.now_ns))
@@ -186,7 +240,7 @@ def test_status_tells_what_is_there():
         "max_key_per_request": 128,
         "max_key_size": 4096,
         "min_key_size": 64,
-        "max_SAE_ID_count": 0,
+        "max_SAE_ID_count": 15,
     }
     world.enc("a1", "b1", 10)
     assert world.call("a", lambda kme: kme.status(SaeId("a1"), SaeId("b1"), 0)).stored_key_count == 54

@@ -11,7 +11,6 @@ from qanat.km.documents import KeyDeliveryError
 from qanat.km.events import KeysQuarantined, PeerMisbehaved, RelayAltered, RelayCompleted, RelayForwarded, RelayLost
 from qanat.km.messages import Hop, encoded, frame_from_bytes, header_from_bytes, message_from_bytes
 
-
 LONG = Policy(buffer_keys=16, max_trusted_nodes=6)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.provenance import Authentication, Origin, Provenance
+from qanat.core.trust import Trust
 from qanat.km.extensions import extension_from_provenance
 from qanat.sae.answers import provenance_from_extension
 

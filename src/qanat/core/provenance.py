@@ -16,6 +16,9 @@ class Origin(StrEnum):
     QKD = "qkd"
     HYBRID = "hybrid"
     PQC = "pqc"
+    EXTERNAL = (
+        "external"  # another operator's network gave or took it at a trusted site; what it rests on is theirs to say
+    )
     LOCAL = "local"  # both applications are at one site: its own entropy, no link; never part of another key
 
 
@@ -81,12 +84,16 @@ class Provenance:
     def route_type(self) -> str:
         if self.origin is Origin.LOCAL:
             return "local"
+        if self.origin is Origin.EXTERNAL:
+            return "external"
         return "relayed" if self.trusted_nodes else "direct"
 
     def sentence(self) -> str:
         """For people: `direct QKD link a-b` or `relayed over a-b, b-c; trusted node: b`."""
         if self.origin is Origin.LOCAL:
             return "drawn from the site's own entropy for two applications at that site; no QKD link"
+        if self.origin is Origin.EXTERNAL:
+            return "shared across the border with another operator's network, at a site that both trust"
         kind = self._ways() if self.trusted_nodes else f"direct QKD link {' -> '.join(self.links)}"
         authentication = f"; authentication {self.authentication}" if self.authentication is not None else ""
         algorithms = f"; rests on {', '.join(self.algorithms)}" if self.algorithms else ""

@@ -130,6 +130,39 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Partner:
+    """Another operator's key management system, met at one trusted site (ETSI GS QKD 020).
+
+    Attributes:
+        id: The name in its certificate: ``urn:qanat:kme:<id>``.
+        site: Ours, at which both meet.
+        url: Where it listens, ``https://host:port``.
+        own_url: Where it reaches us.
+        pairs: Our application, theirs.
+    """
+
+    id: str
+    site: SiteId
+    url: str
+    own_url: str
+    pairs: tuple[tuple[SaeId, SaeId], ...]
+
+    @property
+    def saes(self) -> frozenset[SaeId]:
+        """Applications in its network that ours share keys with."""
+        return frozenset(theirs for _, theirs in self.pairs)
+
+    @property
+    def callback_url(self) -> str:
+        """Where it wants our acknowledgements; no other place is ever called."""
+        return self.url + "/kmapi/v1/ext_keys/ack"
+
+    @property
+    def own_callback_url(self) -> str:
+        return self.own_url + "/kmapi/v1/ext_keys/ack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Limits that hold for the whole network.
 
@@ -169,6 +202,7 @@ class Network:
     saes: dict[SaeId, Sae]
     demands: tuple[Demand, ...]
     policy: Policy = field(default_factory=Policy)
+    partners: dict[str, Partner] = field(default_factory=dict)
 
     def links_at(self, site: SiteId) -> list[Link]:
         return [link for link in self.links.values() if site in link.sites]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from qanat.core.errors import LocalProtocolError
-from qanat.core.ids import BlockId, KeyId, SiteId
+from qanat.core.ids import BlockId, KeyId, SaeId, SiteId
 from qanat.core.secret import SecretBits
 from qanat.km.ledger import Fate, Ledger
 from qanat.km.store import GrantRecord, PieceRecord, PieceState, Snapshot, Store
@@ -133,16 +133,17 @@ class Books:
 
     # --- going out
 
-    @staticmethod
     def plan(
-        pieces: Iterable[Piece], size_bytes: int, count: int, fits: Callable[[Piece], bool] = lambda _: True
+        self, pieces: Iterable[Piece], size_bytes: int, count: int, fits: Callable[[Piece], bool] = lambda _: True
     ) -> list[Cut]:
-        """Where up to ``count`` keys would be cut; changes nothing."""
+        """Where up to ``count`` keys would be cut, one ``advance`` or ``grant`` each; changes nothing."""
         cuts: list[Cut] = []
         for piece in pieces:
             if not fits(piece):
                 continue
-            whole = min(count - len(cuts), piece.remaining_bytes // size_bytes)
+            # A key that leaves too little behind uses the piece up at both ends: it is the last one there.
+            before_the_last = max(0, piece.remaining_bytes - self._left_over_bytes) // size_bytes
+            whole = min(count - len(cuts), piece.remaining_bytes // size_bytes, before_the_last + 1)
             cuts += [(piece, piece.offset + index * size_bytes) for index in range(whole)]
             if len(cuts) == count:
                 break
@@ -184,9 +185,23 @@ class Books:
         self._store.put_grant(grant)
         self.advance(piece, grant.offset, grant.size_bytes, None)
 
+    def fetched(self, key_id: KeyId, sae: SaeId) -> None:
+        """One of its slaves has the key; the last one ends the grant."""
+        grant = self.grants[key_id]
+        if grant.waiting == (sae,):
+            self.settle(key_id, Fate.DELIVERED)
+            return
+        self.grants[key_id] = replace(grant, fetched=(*grant.fetched, sae))
+        self._store.put_grant(self.grants[key_id])
+
     def settle(self, key_id: KeyId, fate: Fate) -> None:
-        """A granted key was fetched or is given up."""
+        """A granted key was fetched by the last of its slaves or is given up.
+
+        Bits that one of several slaves has did leave: they count as delivered whatever became of the others.
+        """
         grant = self.grants.pop(key_id)
+        if grant.fetched:
+            fate = Fate.DELIVERED
         piece = self.pieces[grant.piece]
         piece.grants.discard(key_id)
         self._store.delete_grant(key_id)

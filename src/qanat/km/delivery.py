@@ -1,6 +1,7 @@
 """ETSI GS QKD 014's three methods: who may have which key, and that each role gets it once.
 
-Where 014 is silent the answers are those of the table in the reference page "key delivery", section 2.
+This file is the master's side: Get status and Get key. Slaves fetch in ``fetching.py``, keys for several SAEs
+are made in ``copies.py``. Where 014 is silent the answers are those of docs/reference/key-delivery.md.
 
 Two SAEs at one site (or an SAE with itself) share keys drawn from the site's own entropy: both applications
 trust that one KME anyway, so key that also lies at a neighbour would be weaker, not better. It is labelled
@@ -10,66 +11,53 @@ origin ``local``, and a master that insists on ``qanat_key_origin: qkd`` is refu
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
 from collections.abc import Sequence
+
+import msgspec
 
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import BlockId, KeyId, SaeId, SiteId
-from qanat.core.provenance import Origin, Provenance
-from qanat.core.timebase import NS_PER_S
+from qanat.km.arrivals import Arrivals
 from qanat.km.books import Cut, Piece
-from qanat.km.context import LOCAL, Context
-from qanat.km.documents import (
-    MANDATORY_UNMET,
-    NOT_FOUND,
-    SIZE_NOT_MULTIPLE,
-    Key,
-    KeyContainer,
-    KeyDeliveryError,
-    KeyRequest,
-    Status,
-)
+from qanat.km.callers import ADDITIONAL_SLAVES_MAX, partner_site, slave_sites
+from qanat.km.context import Context
+from qanat.km.copies import CopyBook
+from qanat.km.documents import SIZE_NOT_MULTIPLE, Key, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.km.events import KeyDelivered
-from qanat.km.extensions import Wishes, extension_from_provenance, wishes_from_mandatory
+from qanat.km.extensions import (
+    Wishes,
+    container_extension,
+    extension_from_provenance,
+    wishes_from_mandatory,
+    wishes_from_optional,
+)
+from qanat.km.fetching import GRANT_LIFE_NS, KEYS_PER_REQUEST_MAX, Fetching
 from qanat.km.ledger import Fate
+from qanat.km.local import refill_local
 from qanat.km.messages import Grant, Granted
 from qanat.km.relay import Relay
-from qanat.km.store import GrantRecord, PieceRecord, PieceState
+from qanat.km.reserving import RETRY_AFTER_MS, Ask, Reserving
+from qanat.km.store import GrantRecord, PieceState
 from qanat.km.supply import Supply
 
 KEY_BITS_MIN, KEY_BITS_MAX = 64, 4096
-KEYS_PER_REQUEST_MAX = 128
-GRANT_LIFE_NS = 24 * 3600 * NS_PER_S  # a key its slave never fetched is destroyed after a day
-RETRY_AFTER_MS = 1000
-RECENT_MAX = 10_000
 
 
 class Delivery:
     """The part of a KME that faces applications."""
 
-    def __init__(self, context: Context, supply: Supply, relay: Relay, kme_id: str) -> None:
+    def __init__(
+        self, context: Context, supply: Supply, relay: Relay, kme_id: str, facts: dict[tuple[str, str], bytes]
+    ) -> None:
         self._c = context
         self._supply = supply
         self._relay = relay
         self._kme_id = kme_id
-        self._recent: OrderedDict[KeyId, SaeId] = OrderedDict()  # lately fetched; only spares the host a wait
-
-    # --- who
-
-    def _partner_site(self, caller: SaeId, partner: SaeId) -> SiteId:
-        """Where the partner is, once both are known and may share keys.
-
-        Raises:
-            KeyDeliveryError: 401 or 400.
-        """
-        saes = self._c.network.saes
-        if caller not in saes or saes[caller].site != self._c.site:
-            raise KeyDeliveryError(401, "the calling SAE is not registered at this KME")
-        if partner not in saes:
-            raise KeyDeliveryError(400, "the other SAE is not known in this network")
-        if not self._c.network.may_pair(caller, partner):
-            raise KeyDeliveryError(401, "these two SAEs are not permitted to share keys")
-        return saes[partner].site
+        self._reserving = Reserving(context, supply, relay)
+        self._fetching = Fetching(context)
+        self.arrivals = Arrivals(context)
+        self.copies = CopyBook(context, self.arrivals, facts)
+        self.dec_keys = self._fetching.dec_keys
 
     def _kme_at(self, site: SiteId) -> str:
         """KMEs of one network are named alike: what stands before our site's name stands before theirs."""
@@ -79,7 +67,7 @@ class Delivery:
     # --- Get status
 
     def status(self, caller: SaeId, slave: SaeId) -> Status:
-        site = self._partner_site(caller, slave)
+        site = partner_site(self._c, caller, slave)
         policy = self._c.network.policy
         count_max = policy.store_bits_max // policy.key_size_bits
         return Status(
@@ -93,27 +81,42 @@ class Delivery:
             max_key_per_request=KEYS_PER_REQUEST_MAX,
             max_key_size=KEY_BITS_MAX,
             min_key_size=KEY_BITS_MIN,
+            max_sae_id_count=ADDITIONAL_SLAVES_MAX,
         )
 
     # --- Get key
 
     def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest, now_ns: int) -> KeyContainer:
-        site = self._partner_site(caller, slave)
+        sites = slave_sites(self._c, caller, slave, request.additional_slave_sae_ids)
         size_bytes = self._size_bytes(request)
-        wishes = wishes_from_mandatory(request.extension_mandatory)
-        if self._c.channel.is_full(site):
+        mandatory = wishes_from_mandatory(request.extension_mandatory)
+        if any(self._c.channel.is_full(site) for site in sites):
             raise KeyDeliveryError(503, "the other KME is out of reach", retry_after_ms=RETRY_AFTER_MS)
-        cuts = self._cuts(site, size_bytes, request.number, wishes)
-        if site == self._c.site and len(cuts) < request.number and wishes.accept(_LOCAL_PROVENANCE):
-            self.refill_local(now_ns, size_bytes * request.number)
-            cuts = self._cuts(site, size_bytes, request.number, wishes)
-        if len(cuts) < request.number:
-            raise self._shortage(site, size_bytes, request.number, len(cuts), wishes)
-        container = self._given(cuts, size_bytes, caller, slave, site, now_ns)
+        ask = Ask(tuple(sites), size_bytes, request.number, mandatory, now_ns)
+        ignored = self._with_optional(ask, request)
+        plan = self._reserving.plan(ask)
+        if len(sites) == 1 and len(next(iter(sites.values()))) == 1:
+            keys = self._given(plan.cuts, size_bytes, caller, [slave], plan.lead, now_ns)
+        elif plan.lead == self._c.site:  # all slaves are here
+            keys = self._given(plan.cuts, size_bytes, caller, sites[plan.lead], plan.lead, now_ns)
+        else:
+            keys = self.copies.give(plan, size_bytes, caller, sites, now_ns)
         self._c.events.append(
-            KeyDelivered(role="master", caller=caller, partner=slave, count=len(cuts), size_bits=8 * size_bytes)
+            KeyDelivered(role="master", caller=caller, partner=slave, count=len(keys), size_bits=8 * size_bytes)
         )
-        return container
+        extension = container_extension(ignored)
+        return KeyContainer(keys=keys, key_container_extension=msgspec.UNSET if extension is None else extension)
+
+    def _with_optional(self, ask: Ask, request: KeyRequest) -> list[str]:
+        """Add what optional wishes can be met now, in their order, to those that must be. Returns the other names."""
+        ignored = []
+        for name, wish in wishes_from_optional(request.extension_optional):
+            together = None if wish is None else ask.wishes.both(wish)
+            if together is None or not self._reserving.can_meet(ask, together):
+                ignored.append(name)
+            else:
+                ask.wishes = together
+        return ignored
 
     def _size_bytes(self, request: KeyRequest) -> int:
         size_bits = self._c.network.policy.key_size_bits if request.size is None else request.size
@@ -123,55 +126,25 @@ class Delivery:
             raise KeyDeliveryError(400, SIZE_NOT_MULTIPLE)
         if not KEY_BITS_MIN <= size_bits <= KEY_BITS_MAX:
             raise KeyDeliveryError(400, f"size shall be between {KEY_BITS_MIN} and {KEY_BITS_MAX} bits")
-        if request.additional_slave_sae_ids:
-            raise KeyDeliveryError(400, "this KME gives keys to one slave only (max_SAE_ID_count is 0)")
         return size_bits // 8
 
-    def _cuts(self, site: SiteId, size_bytes: int, count: int, wishes: Wishes) -> list[Cut]:
-        pieces = (piece for account in self._c.accounts_to(site) for piece in self._c.books.ready(site, account))
-        return self._c.books.plan(pieces, size_bytes, count, lambda piece: wishes.accept(piece.record.provenance))
-
-    def _shortage(
-        self, site: SiteId, size_bytes: int, requested: int, available: int, wishes: Wishes
-    ) -> KeyDeliveryError:
-        if not self._is_possible(site, wishes):
-            return KeyDeliveryError(400, MANDATORY_UNMET)
-        details = [{"available": available, "requested": requested, "retry_after_ms": RETRY_AFTER_MS}]
-        message = f"not enough keys of {8 * size_bytes} bits are stored for this pair of SAEs"
-        return KeyDeliveryError(503, message, details, RETRY_AFTER_MS)
-
-    def _is_possible(self, site: SiteId, wishes: Wishes) -> bool:
-        """Such keys may come one day, by links and routes as they are now."""
-        if site == self._c.site:
-            return wishes.accept(_LOCAL_PROVENANCE)
-        if Origin.QKD not in wishes.origins:
-            return False
-        has_link = bool(self._c.network.links_between(self._c.site, site))
-        has_relay = len(self._relay.routes.get(site, ())) > 1
-        is_open = len(wishes.route_types) == 3  # no wish at all: a missing route is a matter of time
-        return (
-            is_open
-            or ("direct" in wishes.route_types and has_link)
-            or ("relayed" in wishes.route_types and (has_relay or not has_link))
-        )
-
     def _given(
-        self, cuts: Sequence[Cut], size_bytes: int, master: SaeId, slave: SaeId, site: SiteId, now_ns: int
-    ) -> KeyContainer:
+        self, cuts: Sequence[Cut], size_bytes: int, master: SaeId, slaves: Sequence[SaeId], site: SiteId, now_ns: int
+    ) -> list[Key]:
         keys: list[Key] = []
         grants: list[Grant] = []
         for piece, offset in cuts:
             # Random, so that it tells neither how many keys there were nor which piece one came from.
             key_id = uuid.UUID(bytes=self._c.entropy.random_bytes(16), version=4)
             keys.append(self._key(key_id, piece, offset, size_bytes))
-            grants.append(Grant(key_id, piece.record.piece, offset, size_bytes, master, slave))
+            grants.append(Grant(key_id, piece.record.piece, offset, size_bytes, master, slaves[0]))
             if site == self._c.site:
-                self._c.books.grant(_grant_record(grants[-1], now_ns))
+                self._c.books.grant(_grant_record(grants[-1], now_ns, tuple(slaves[1:])))
             else:
                 self._c.books.advance(piece, offset, size_bytes, Fate.DELIVERED)
         if site != self._c.site:
             self._c.channel.post(site, Granted(grants))
-        return KeyContainer(keys=keys)
+        return keys
 
     def _key(self, key_id: KeyId, piece: Piece, offset: int, size_bytes: int) -> Key:
         bits = self._c.books.take(piece, offset, size_bytes)
@@ -203,87 +176,16 @@ class Delivery:
         if not self._c.is_pair(grant.slave, grant.master, peer):
             raise RemoteProtocolError(f"{peer} gives keys to SAEs that may not share them")
 
-    # --- Get key with key IDs
-
-    def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> KeyContainer:
-        self._partner_site(caller, master)
-        if not 1 <= len(key_ids) <= KEYS_PER_REQUEST_MAX:
-            raise KeyDeliveryError(400, f"between 1 and {KEYS_PER_REQUEST_MAX} key_IDs shall be given")
-        if len(set(key_ids)) != len(key_ids):
-            raise KeyDeliveryError(400, "a key_ID is given twice")
-        grants = self._found(caller, master, key_ids, now_ns)
-        keys = []
-        for grant in grants:
-            piece = self._c.books.pieces[grant.piece]
-            keys.append(self._key(grant.key_id, piece, grant.offset, grant.size_bytes))
-            self._c.books.settle(grant.key_id, Fate.DELIVERED)
-            self._remember(grant.key_id, caller)
-        size_bits = 8 * grants[0].size_bytes
-        self._c.events.append(
-            KeyDelivered(role="slave", caller=caller, partner=master, count=len(keys), size_bits=size_bits)
-        )
-        return KeyContainer(keys=keys)
-
-    def _found(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> list[GrantRecord]:
-        """All of them or an error; nothing is changed. Every ID is looked up whatever the others were."""
-        found = [self._c.books.grants.get(key_id) for key_id in key_ids]
-        others = [grant for grant in found if grant is not None and grant.slave != caller]
-        mine = [grant for grant in found if grant is not None and grant.slave == caller and grant.master == master]
-        fresh = [grant for grant in mine if now_ns - grant.granted_ns <= GRANT_LIFE_NS]
-        if len(fresh) == len(key_ids):
-            return fresh
-        is_consumed = any(self._recent.get(key_id) == caller for key_id in key_ids)
-        pending = not is_consumed and self._c.network.saes[master].site != self._c.site
-        if others:
-            message = "the calling SAE was not named when these keys were given out"
-            raise KeyDeliveryError(401, message, grant_pending=pending)
-        details = [{"reason": "expired"}] if len(fresh) < len(mine) else None
-        raise KeyDeliveryError(400, NOT_FOUND, details, grant_pending=pending and details is None)
-
-    def _remember(self, key_id: KeyId, caller: SaeId) -> None:
-        self._recent[key_id] = caller
-        if len(self._recent) > RECENT_MAX:
-            self._recent.popitem(last=False)
-
     # --- upkeep
 
     def sweep(self, now_ns: int) -> None:
         """Destroy keys that nobody fetched for a day; keep the local buffer full."""
-        for grant in list(self._c.books.grants.values()):
-            if now_ns - grant.granted_ns > GRANT_LIFE_NS:
-                self._c.books.settle(grant.key_id, Fate.DESTROYED)
-        self.refill_local(now_ns, 0)
-
-    def refill_local(self, now_ns: int, size_bytes_min: int) -> None:
-        """Keep ``buffer_keys`` for SAEs that are both here; draw at least so many bytes if asked to."""
-        if not any(sae.site == self._c.site for sae in self._c.network.saes.values()):
-            return
-        buffer_bytes = self._c.network.policy.buffer_keys * self._c.key_bytes
-        held = sum(piece.remaining_bytes for piece in self._c.books.ready(self._c.site, LOCAL))
-        wanted = max(buffer_bytes - held, size_bytes_min)
-        if wanted < max(1, min(buffer_bytes // 2, self._c.key_bytes)):
-            return
-        name = BlockId(f"local/{uuid.UUID(bytes=self._c.entropy.random_bytes(16), version=4)}")
-        self._supply.draw_local(
-            PieceRecord(
-                piece=name,
-                parent=name,
-                account=LOCAL,
-                peer=self._c.site,
-                owner=self._c.site,
-                size_bytes=wanted,
-                state=PieceState.READY,
-                sources=(),
-                provenance=_LOCAL_PROVENANCE,
-                made_ns=now_ns,
-            )
-        )
+        self._fetching.sweep(now_ns)
+        self.copies.sweep(now_ns)
+        refill_local(self._c, self._supply, now_ns, 0)
 
 
-_LOCAL_PROVENANCE = Provenance(origin=Origin.LOCAL, links=(), authentication=None, epsilon_total=0.0, simulated=False)
-
-
-def _grant_record(grant: Grant, now_ns: int) -> GrantRecord:
+def _grant_record(grant: Grant, now_ns: int, also: tuple[SaeId, ...] = ()) -> GrantRecord:
     return GrantRecord(
         key_id=grant.key_id,
         piece=grant.piece,
@@ -292,4 +194,8 @@ def _grant_record(grant: Grant, now_ns: int) -> GrantRecord:
         master=grant.master,
         slave=grant.slave,
         granted_ns=now_ns,
+        also=also,
     )
+
+
+__all__ = ["GRANT_LIFE_NS", "KEYS_PER_REQUEST_MAX", "KEY_BITS_MAX", "KEY_BITS_MIN", "Delivery", "Wishes"]

@@ -18,6 +18,8 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.core.secret import SecretBits
 
 BODY_BYTES_MAX = 65_536
+DEPTH_MAX = 16  # our own extensions need three levels
+EXTENSIONS_MAX = 64  # objects in one extension array; each of ours has one name
 
 # Clause 6: these messages are required to the letter.
 SIZE_NOT_MULTIPLE = "size shall be a multiple of 8"
@@ -105,6 +107,8 @@ class _KeyRequestBody(KeyRequest, frozen=True, kw_only=True):
     @classmethod
     def read(cls, members: dict[str, Any]) -> KeyRequest:
         body = msgspec.convert(members, cls)
+        if max(len(body.extension_mandatory), len(body.extension_optional)) > EXTENSIONS_MAX:
+            raise KeyDeliveryError(400, f"an extension array holds at most {EXTENSIONS_MAX} objects")
         return KeyRequest(
             number=body.number,
             size=body.size if "size" in members else None,
@@ -138,6 +142,7 @@ class Key(msgspec.Struct, kw_only=True, frozen=True, rename={"key_id": "key_ID"}
 
 class KeyContainer(msgspec.Struct, kw_only=True, frozen=True):
     keys: list[Key]
+    key_container_extension: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
     def wipe(self) -> None:
         """Overwrite the keys once the answer is written."""
@@ -172,7 +177,7 @@ def key_request_from_json(body: bytes) -> KeyRequest:
         >>> key_request_from_json(b'{"number": 3, "size": 128}').number
         3
     """
-    members = _object_from_json(body) if body.strip() else {}
+    members = object_from_json(body) if body.strip() else {}
     return _typed(lambda: _KeyRequestBody.read(members))
 
 
@@ -182,7 +187,7 @@ def key_ids_from_json(body: bytes) -> list[KeyId]:
     Raises:
         KeyDeliveryError: 400 or 413.
     """
-    members = _object_from_json(body)
+    members = object_from_json(body)
     return [key_id_from_text(entry.key_id) for entry in _typed(lambda: msgspec.convert(members, KeyIds)).key_ids]
 
 
@@ -210,9 +215,14 @@ def _typed(read: Callable[[], _T]) -> _T:
         raise KeyDeliveryError(400, f"request does not fit ETSI GS QKD 014: {error}") from None
 
 
-def _object_from_json(body: bytes) -> dict[str, Any]:
-    if len(body) > BODY_BYTES_MAX:
-        raise KeyDeliveryError(413, f"request body is larger than {BODY_BYTES_MAX} bytes")
+def object_from_json(body: bytes, *, size_bytes_max: int = BODY_BYTES_MAX) -> dict[str, Any]:
+    """One JSON object: no duplicate members at any depth, no trailing bytes, no NaN.
+
+    Raises:
+        KeyDeliveryError: 400 or 413.
+    """
+    if len(body) > size_bytes_max:
+        raise KeyDeliveryError(413, f"request body is larger than {size_bytes_max} bytes")
     try:
         found = json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except KeyDeliveryError:
@@ -221,7 +231,22 @@ def _object_from_json(body: bytes) -> dict[str, Any]:
         raise KeyDeliveryError(400, "request body is not one JSON object") from None
     if not isinstance(found, dict):
         raise KeyDeliveryError(400, "request body is not one JSON object")
+    _check_depth(found)
     return found
+
+
+def _check_depth(found: dict[str, Any]) -> None:
+    level: list[Any] = [found]
+    for _ in range(DEPTH_MAX):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise KeyDeliveryError(400, f"request body is nested deeper than {DEPTH_MAX} levels")
 
 
 def _no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

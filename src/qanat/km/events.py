@@ -94,6 +94,15 @@ class PeerMisbehaved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerRefused:
+    """Another operator's key management system refuses a request of ours for good."""
+
+    partner: str
+    path: str
+    status_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandApplied:
     command: Command
 
@@ -114,6 +123,7 @@ KmeEvent = (
     | RelayForwarded
     | RelayAltered
     | PeerMisbehaved
+    | PartnerRefused
     | CommandApplied
     | CommandIgnored
 )

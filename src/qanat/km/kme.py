@@ -4,9 +4,10 @@ The host's part of the bargain:
 
 1. Every method is called inside ``store.transaction()``; several calls may share one (group commit).
 2. What a method returned, and what ``frames_to_send`` and ``events`` yield, leaves only after the commit.
-3. ``KeyDeliveryError`` and ``SimulatedKeyRefused`` are raised before anything changed, so the host catches
-   them inside the transaction. On any other exception, or when the commit fails, it throws this object
-   away and builds a new one from the store. There is no other way to recover, hence none that is untested.
+3. ``KeyDeliveryError``, ``StreamRefused`` and ``SimulatedKeyRefused`` are raised before anything changed, so
+   the host catches them inside the transaction. On any other exception, or when the commit fails, it throws
+   this object away and builds a new one from the store. There is no other way to recover, hence none that is
+   untested.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from qanat.km.context import Context, relay_account
 from qanat.km.delivery import Delivery
 from qanat.km.documents import KeyContainer, KeyRequest, Status
 from qanat.km.events import CommandApplied, CommandIgnored, KeysQuarantined, KmeEvent, PeerMisbehaved
+from qanat.km.interwork.engine import Interwork
 from qanat.km.ledger import Account, Fate
 from qanat.km.links import Links
 from qanat.km.messages import (
     REASON_QUARANTINED,
+    Copies,
     Gone,
     Granted,
     Have,
@@ -45,6 +48,9 @@ from qanat.km.messages import (
 from qanat.km.relay import Relay
 from qanat.km.report import AccountReport, LinkStoreReport, PairReport, StoreReport
 from qanat.km.store import PieceState, Store
+from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
+from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused
+from qanat.km.streams import Streams
 from qanat.km.supply import Supply
 
 SWEEP_NS = 10 * NS_PER_S
@@ -75,7 +81,9 @@ class Kme:
         )
         self._supply = Supply(self._c, snapshot.facts)
         self._relay = Relay(self._c, snapshot.facts)
-        self._delivery = Delivery(self._c, self._supply, self._relay, kme_id)
+        self._delivery = Delivery(self._c, self._supply, self._relay, kme_id, snapshot.facts)
+        self._streams = Streams(self._c, snapshot.facts)
+        self.border = Interwork(self._c, snapshot.facts, kme_id)
         self._revision = _number(snapshot.facts.get(("kme", "revision")))
         self._burned_total = _number(snapshot.facts.get(("kme", "burned")))
         self._wake_ns: int = 0  # plan relays and sweep at once after a start
@@ -107,17 +115,48 @@ class Kme:
     def status(self, caller: SaeId, slave: SaeId, now_ns: int) -> Status:
         """Get status of ETSI 014. Raises: KeyDeliveryError."""
         del now_ns  # the same shape as its siblings
+        if self.border.partner_with(slave) is not None:
+            return self.border.status(caller, slave)
         return self._delivery.status(caller, slave)
 
     def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest, now_ns: int) -> KeyContainer:
         """Get key of ETSI 014: new keys for a master. Raises: KeyDeliveryError."""
-        container = self._delivery.enc_keys(caller, slave, request, now_ns)
+        if self.border.partner_with(slave) is not None:
+            container = self.border.enc_keys(caller, slave, request)
+        else:
+            container = self._delivery.enc_keys(caller, slave, request, now_ns)
         self._wake_ns = now_ns  # the buffer shrank
         return container
 
     def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> KeyContainer:
         """Get key with key IDs of ETSI 014: the same keys for the slave, all or none. Raises: KeyDeliveryError."""
+        if self.border.partner_with(master) is not None:
+            return self.border.dec_keys(caller, master, list(key_ids))
         return self._delivery.dec_keys(caller, master, key_ids, now_ns)
+
+    def open_stream(
+        self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None, now_ns: int
+    ) -> StreamOpened:
+        """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
+        return self._streams.open(caller, other, qos, stream, now_ns)
+
+    def has_both_ends(self, stream: KeyId) -> bool:
+        """Both applications of a stream have opened it."""
+        return self._streams.has_both_ends(stream)
+
+    def get_chunk(
+        self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int
+    ) -> Chunk | StreamRefused:
+        """GET_KEY of ETSI 004. What is missing is returned, not raised: asking the owner for it must be kept."""
+        try:
+            return self._streams.get_key(caller, stream, index, metadata_bytes, now_ns)
+        except StreamRefused as refused:
+            refused.timeout_ms = self._streams.timeout_ms(stream)
+            return refused
+
+    def close_stream(self, caller: SaeId, stream: KeyId) -> None:
+        """CLOSE of ETSI 004. Raises: StreamRefused."""
+        self._streams.close(caller, stream)
 
     def burned(self, count: int) -> None:
         """The host could not send an answer with so many keys: they are gone, and counted."""
@@ -137,19 +176,30 @@ class Kme:
             self._misbehaved(peer, f"frame cannot be read: {error}")
             return
         for data in messages:
-            try:
-                self._handle(peer, message_from_bytes(data), now_ns)
-            except msgspec.DecodeError as error:
-                self._misbehaved(peer, f"message cannot be read: {error}")
-            except RemoteProtocolError as error:
-                self._misbehaved(peer, error.detail)
+            self._handle_or_report(peer, data, now_ns)
         if messages:
             self._wake_ns = now_ns
+
+    def _handle_or_report(self, peer: SiteId, data: bytes, now_ns: int) -> None:
+        try:
+            self._handle(peer, message_from_bytes(data), now_ns)
+        except msgspec.DecodeError as error:
+            self._misbehaved(peer, f"message cannot be read: {error}")
+        except RemoteProtocolError as error:
+            self._misbehaved(peer, error.detail)
 
     def _handle(self, peer: SiteId, message: Message, now_ns: int) -> None:
         match message:
             case Granted():
                 self._delivery.on_granted(peer, message, now_ns)
+                for grant in message.grants:
+                    self._streams.table.on_grant(grant)
+            case StreamOpen():
+                self._streams.on_open(peer, message, now_ns)
+            case StreamWanted():
+                self._streams.on_wanted(peer, message, now_ns)
+            case StreamClosed():
+                self._streams.on_closed(peer, message)
             case Have():
                 self._supply.on_have(peer, message, now_ns)
             case Hop():
@@ -158,7 +208,11 @@ class Kme:
                 self._relay.on_done(peer, message, now_ns)
             case RelayFailed():
                 self._relay.on_failed(peer, message, now_ns)
+            case Copies():
+                self._delivery.arrivals.on_copies(peer, message, now_ns)
             case Gone():
+                if self._delivery.copies.on_gone(peer, message):
+                    return
                 self._supply.on_gone(peer, message)
                 self._relay.forget(message.parent, f"{peer}: {message.reason[:200]}")
 
@@ -181,7 +235,9 @@ class Kme:
         if now_ns >= self._sweep_ns:
             self._supply.sweep(now_ns)
             self._delivery.sweep(now_ns)
+            self._streams.table.sweep(now_ns)
             self._sweep_ns = now_ns + SWEEP_NS
+        self.border.plan(now_ns)
         due = [self._relay.sweep(now_ns), self._relay.plan(now_ns)]
         self._relay_due_ns = min((time for time in due if time is not None), default=None)
         self._wake_ns = self._sweep_ns
@@ -252,6 +308,7 @@ class Kme:
             if any(source.link == link and source.end_ns >= command.since_ns for source in piece.record.sources)
         ]
         size_bits = 8 * sum(self._condemned(piece) for piece in suspects)
+        self._delivery.copies.condemned()
         self._c.events.append(
             KeysQuarantined(
                 link=link,
@@ -264,7 +321,8 @@ class Kme:
 
     def _condemned(self, piece: Piece) -> int:
         record = piece.record
-        if len(self._c.books.of_parent(record.parent)) == 1:  # say it once per block
+        # Said once per block; copies of our own multicast lie here too, and their sites are told below.
+        if len(self._c.books.of_parent(record.parent)) == 1 and record.peer != self.site:
             self._c.channel.post(record.peer, Gone(record.parent, REASON_QUARANTINED))
         size_bytes = self._c.books.drop(piece, Fate.QUARANTINED)
         self._relay.forget(record.parent, REASON_QUARANTINED)

@@ -9,6 +9,7 @@ import msgspec
 from qanat.core.ids import BlockId, KeyId, LinkId, SaeId, SiteId
 from qanat.core.provenance import Provenance
 from qanat.km.store import Source
+from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
 
 # Far above anything real, far below what a 64-bit column holds.
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -104,6 +105,34 @@ class HopHeader(msgspec.Struct, array_like=True, frozen=True):
     share: Share | None = None
 
 
+class Copies(msgspec.Struct, tag="copies", array_like=True, frozen=True):
+    """Keys for several SAEs: an encoded ``CopiesHeader``; cipher and tag, or nothing at the lead site."""
+
+    header: bytes
+    sealed: bytes
+
+
+class CopiesHeader(msgspec.Struct, array_like=True, frozen=True):
+    """Keys that a master at my site was given, and which SAEs at yours may fetch them.
+
+    Attributes:
+        batch: One name at all slave sites.
+        sources, provenance: What the whole batch rests on, at every site.
+        ranges: At the lead site one range per key, else the pad.
+        tag_key: Range of the 32 bytes that key the tag; None at the lead site.
+    """
+
+    batch: BlockId
+    key_ids: tuple[KeyId, ...]
+    size_bytes: Natural
+    master: SaeId
+    slaves: tuple[SaeId, ...]
+    sources: tuple[Source, ...]
+    provenance: Provenance
+    ranges: tuple[Range, ...]
+    tag_key: Range | None
+
+
 class RelayDone(msgspec.Struct, tag="relay_done", array_like=True, frozen=True):
     """Target to origin: stored.
 
@@ -150,7 +179,19 @@ class RelayFailed(msgspec.Struct, tag="relay_failed", array_like=True, frozen=Tr
     reason: str
 
 
-Message = Have | Gone | Granted | Hop | RelayDone | SharesDone | RelayFailed
+Message = (
+    Have
+    | Gone
+    | Granted
+    | Hop
+    | Copies
+    | RelayDone
+    | SharesDone
+    | RelayFailed
+    | StreamOpen
+    | StreamWanted
+    | StreamClosed
+)
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):
@@ -176,6 +217,7 @@ _encoder = msgspec.msgpack.Encoder()
 _frame_decoder = msgspec.msgpack.Decoder(Frame)
 _message_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 _header_decoder = msgspec.msgpack.Decoder(HopHeader)
+_copies_decoder = msgspec.msgpack.Decoder(CopiesHeader)
 
 
 def encoded(value: object) -> bytes:
@@ -195,3 +237,8 @@ def message_from_bytes(data: bytes) -> Message:
 def header_from_bytes(data: bytes) -> HopHeader:
     """Raises: msgspec.DecodeError."""
     return _header_decoder.decode(data)
+
+
+def copies_header_from_bytes(data: bytes) -> CopiesHeader:
+    """Raises: msgspec.DecodeError."""
+    return _copies_decoder.decode(data)

@@ -59,7 +59,12 @@ class PieceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantRecord:
-    """A key that its master holds and its slave, at this site, has not fetched yet."""
+    """A key that its master holds and of which some slave, at this site, has not fetched it yet.
+
+    Attributes:
+        also: Further slaves at this site, none twice.
+        fetched: Those of all slaves that have the key.
+    """
 
     key_id: KeyId
     piece: BlockId
@@ -68,6 +73,18 @@ class GrantRecord:
     master: SaeId
     slave: SaeId
     granted_ns: int
+    also: tuple[SaeId, ...] = ()
+    fetched: tuple[SaeId, ...] = ()
+
+    @property
+    def slaves(self) -> tuple[SaeId, ...]:
+        """All SAEs here that the key was made for."""
+        return (self.slave, *self.also)
+
+    @property
+    def waiting(self) -> tuple[SaeId, ...]:
+        """Those that may still fetch it."""
+        return tuple(sae for sae in self.slaves if sae not in self.fetched)
 
 
 @dataclass(slots=True, kw_only=True)

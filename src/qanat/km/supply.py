@@ -167,7 +167,11 @@ class Supply:
 
     def on_gone(self, peer: SiteId, message: Gone) -> None:
         """Raises: RemoteProtocolError."""
-        is_ours = self._c.link_of(message.parent, peer) is not None or self._c.is_relay_with(message.parent, peer)
+        is_ours = (
+            self._c.link_of(message.parent, peer) is not None
+            or self._c.is_relay_with(message.parent, peer)
+            or message.parent.startswith("copies/")
+        )
         if not is_ours or len(message.parent) > 256:
             raise RemoteProtocolError(f"{peer} takes back a block that it does not share with us")
         self._forget_early(message.parent)
@@ -201,7 +205,7 @@ class Supply:
             piece.record.parent: piece.record.peer
             for piece in self._c.books.pieces.values()
             if piece.record.state is PieceState.WAITING
-            and not piece.record.parent.startswith("relay/")
+            and not piece.record.parent.startswith(("relay/", "partner/"))  # they have time limits of their own
             and now_ns - piece.record.made_ns > CONFIRM_TIMEOUT_NS
         }
         for parent, peer in late.items():

@@ -4,6 +4,7 @@ ca/                                    the certificate authority of this network
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
 nodes/<site>/store.db                  its key store
 saes/<sae>/{cert.pem,key.pem}          an application's certificate
+partners/<id>/ca.pem                   another operator's CA (ETSI 020)
 run/                                   Unix sockets
 logs/
 pid, ports.json                        who runs, and where it listens
@@ -76,6 +77,10 @@ class StateDir:
 
     def sae(self, sae: SaeId) -> Path:
         return self.path / "saes" / _file_name(sae)
+
+    def partner_ca(self, partner: str) -> Path:
+        """The CA of another operator, put there by whoever runs this network; made by nobody here."""
+        return self.path / "partners" / _file_name(partner) / "ca.pem"
 
     def identity(self, name: str) -> Path:
         """The certificate folder of a party that is neither node nor SAE: "controller", "admin"."""

@@ -224,6 +224,8 @@ def choose_ports(network: Network) -> Ports:
         classical=next(free),
         key_delivery={site: next(free) for site in network.sites},
         peers={site: next(free) for site in network.sites},
+        streams={site: next(free) for site in network.sites},
+        skip={site: next(free) for site in network.sites},
     )
 
 

@@ -10,7 +10,15 @@ from typing import Any
 from qanat.core.ids import BlockId, KeyId, SiteId
 from qanat.core.provenance import Authentication, Origin, Provenance, weakest
 from qanat.core.topology import Network
-from qanat.km.messages import Grant, Granted, Hop, header_from_bytes, message_from_bytes
+from qanat.km.messages import (
+    Copies,
+    Grant,
+    Granted,
+    Hop,
+    copies_header_from_bytes,
+    header_from_bytes,
+    message_from_bytes,
+)
 from qanat.sim.invariants import Invariant, InvariantBroken
 from qanat.sim.observed import (
     BlockHanded,
@@ -101,7 +109,8 @@ class Checker:
             match write:
                 case PiecePut(record, digest):
                     self._same_at_peer(view, record.piece, record.peer, digest)
-                case GrantPut(grant):
+                # A copy of a multicast key is a piece of its own, made under a pad; its ranges are judged when posted.
+                case GrantPut(grant) if not grant.fetched and not grant.piece.startswith("copies/"):
                     self._granted(
                         view,
                         Grant(grant.key_id, grant.piece, grant.offset, grant.size_bytes, grant.master, grant.slave),
@@ -115,6 +124,10 @@ class Checker:
                 for grant in grants:
                     self._release(view, grant.piece, f"key {grant.key_id}")
                     self.usage.give(view.site, grant)
+            case Copies(header, _):
+                batch = copies_header_from_bytes(header)
+                for part in (*batch.ranges, *([batch.tag_key] if batch.tag_key is not None else [])):
+                    self._release(view, part.piece, f"multicast {batch.batch}")
             case Hop(header, _):
                 told = header_from_bytes(header)
                 for part in (told.tag_key, *told.pads):

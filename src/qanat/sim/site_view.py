@@ -62,8 +62,9 @@ class SiteView:
                 record = self.records[piece]
                 self._held(record.account, self._offsets.pop(piece) - record.size_bytes)
             case GrantPut(grant):
+                if grant.key_id not in self._grants:  # written again when one of several slaves has it
+                    self._held(self.records[grant.piece].account, grant.size_bytes)
                 self._grants[grant.key_id] = grant
-                self._held(self.records[grant.piece].account, grant.size_bytes)
             case GrantDeleted(key_id) if key_id in self._grants:
                 grant = self._grants.pop(key_id)
                 self._held(self.records[grant.piece].account, -grant.size_bytes)

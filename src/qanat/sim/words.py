@@ -13,6 +13,7 @@ from qanat.km.events import (
     KeyDelivered,
     KeysQuarantined,
     KmeEvent,
+    PartnerRefused,
     PeerMisbehaved,
     RelayAltered,
     RelayCompleted,
@@ -45,6 +46,8 @@ def event_text(event: KmeEvent) -> str:
             return f"{event.relay} was changed on its way, by {suspects}"
         case PeerMisbehaved():
             return f"{event.peer} misbehaves: {event.reason}"
+        case PartnerRefused():
+            return f"partner {event.partner} refuses a request with {event.status_code}"
         case CommandApplied():
             return f"applied {command_text(event.command)}"
         case CommandIgnored():

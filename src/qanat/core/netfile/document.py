@@ -12,6 +12,8 @@ from qanat.core.trust import PATHS_MAX
 # Ids become file names, parts of URLs, certificate names (at most 64 characters) and labels of metrics.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
+URL_PATTERN = r"^https://[A-Za-z0-9.\[\]:-]+$"
+
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Through = Annotated[list[Literal["own", "partner", "leased"]], Field(min_length=1)]
@@ -112,6 +114,16 @@ class DemandDocument(Document):
     relay_through: Through | None = Field(default=None, description="As in `[policy]`, for this pair")
 
 
+class PartnerDocument(Document):
+    """Another operator's key management system, met at one of our sites (ETSI GS QKD 020)."""
+
+    id: Id = Field(description="The name in its certificate, urn:qanat:kme:<id>")
+    site: str = Field(description="Our site at which both meet")
+    url: str = Field(pattern=URL_PATTERN, description="Where it listens: https://host:port")
+    own_url: str = Field(pattern=URL_PATTERN, description="Where it reaches our KME")
+    pairs: list[Pair] = Field(min_length=1, description="Our SAE at that site, and theirs")
+
+
 class PolicyDocument(Document):
     """Limits that hold for the whole network."""
 
@@ -154,3 +166,4 @@ class NetworkDocument(Document):
     saes: list[SaeDocument] = []
     demands: list[DemandDocument] = []
     policy: PolicyDocument = PolicyDocument()
+    partners: list[PartnerDocument] = []

@@ -36,11 +36,17 @@ class Known:
 
 def meaning_problems(document: dict[str, object], known: Known) -> list[Found]:
     """Every error of meaning, as (path, message)."""
-    tables = {kind: _items(document, kind) for kind in ("sites", "fibres", "links", "saes", "demands")}
+    tables = {kind: _items(document, kind) for kind in ("sites", "fibres", "links", "saes", "demands", "partners")}
     checks = (
-        _ids(tables), _fibres(tables), _links(tables), _modules(tables, known), _saes(tables), _demands(tables),
+        _ids(tables),
+        _fibres(tables),
+        _links(tables),
+        _modules(tables, known),
+        _saes(tables),
+        _demands(tables),
+        _partners(tables),
         _relays(document, tables),
-    )  # fmt: skip
+    )
     return [found for check in checks for found in check]
 
 
@@ -71,7 +77,7 @@ def _reference(path: Path, name: object, known: Collection[str], what: str) -> I
 
 def _ids(tables: dict[str, list[Item]]) -> Iterator[Found]:
     """Each id once per kind, whatever the case: some file systems do not tell A from a."""
-    for kind in ("sites", "fibres", "links", "saes"):
+    for kind in ("sites", "fibres", "links", "saes", "partners"):
         first: dict[str, int] = {}
         for index, item in enumerate(tables[kind]):
             name = item.get("id")
@@ -195,3 +201,21 @@ def _relays(document: dict[str, object], tables: dict[str, list[Item]]) -> Itera
     for index, site in enumerate(tables["sites"]):
         if site.get("trusted") is False and site.get("trust", "untrusted") != "untrusted":
             yield ("sites", index, "trust"), f"{site['trust']!r} beside `trusted = false`: say one of the two"
+
+
+def _partners(tables: dict[str, list[Item]]) -> Iterator[Found]:
+    sites, saes = _by_id(tables["sites"]), _by_id(tables["saes"])
+    for index, partner in enumerate(tables["partners"]):
+        yield from _reference(("partners", index, "site"), partner.get("site"), sites, "site")
+        if partner.get("id") in sites:
+            yield ("partners", index, "id"), f"{partner['id']!r} is the name of a site; a partner needs its own"
+        pairs = partner.get("pairs")
+        for place, pair in enumerate(pairs if isinstance(pairs, list) else []):
+            if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):
+                continue
+            path: Path = ("partners", index, "pairs", place)
+            yield from _reference(path, pair[0], saes, "SAE")
+            if pair[0] in saes and saes[pair[0]].get("site") != partner.get("site"):
+                yield path, f"{pair[0]!r} is not at site {partner.get('site')!r}, where this partner is met"
+            if pair[1] in saes:
+                yield path, f"{pair[1]!r} is an SAE of this network; the second one is the partner's"

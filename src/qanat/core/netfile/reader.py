@@ -10,7 +10,7 @@ from qanat.core.netfile.meaning import Known, meaning_problems
 from qanat.core.netfile.places import Path, Places, place_text
 from qanat.core.netfile.problems import Problem
 from qanat.core.netfile.shape import shape_problems
-from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Policy, Sae, Site
+from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Partner, Policy, Sae, Site
 from qanat.core.trust import Trust
 
 
@@ -77,6 +77,16 @@ def _network(d: NetworkDocument) -> Network:
             for x in d.demands
         ),
         policy=Policy(**d.policy.model_dump() | {"relay_through": tuple(map(Trust, d.policy.relay_through))}),
+        partners={
+            p.id: Partner(
+                id=p.id,
+                site=SiteId(p.site),
+                url=p.url,
+                own_url=p.own_url,
+                pairs=tuple((SaeId(ours), SaeId(theirs)) for ours, theirs in p.pairs),
+            )
+            for p in d.partners
+        },
     )
 
 

@@ -20,7 +20,16 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.node.api.limits import CallLimit
-from qanat.node.api.request import Refused, body_of, caller_of, is_gone, query_of, target_of, whole_number
+from qanat.node.api.request import (
+    Refused,
+    body_of,
+    caller_of,
+    check_content_type,
+    is_gone,
+    query_of,
+    target_of,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -97,7 +106,7 @@ class KeyDelivery:
         try:
             return await self._answer(scope, receive)
         except Refused as refused:
-            return _json(refused.status_code, _said(refused.message), refused.headers)
+            return answered(refused.status_code, _said(refused.message), refused.headers)
         except KeyDeliveryError as error:
             return _error_response(error)
         except TimeoutError:
@@ -106,7 +115,7 @@ class KeyDelivery:
             _log.info("KME %s: a request ended by shutdown", self._kme_id)
         except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
             _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
-        return _json(503, _said(BUSY), {"Retry-After": "1"})
+        return answered(503, _said(BUSY), {"Retry-After": "1"})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)
@@ -118,7 +127,7 @@ class KeyDelivery:
         async with asyncio.timeout(self._answer_timeout_s):
             if method == "status":
                 query_of(scope, ())
-                return _json(200, documents.encode(await self._gateway.status(caller, other)))
+                return answered(200, documents.encode(await self._gateway.status(caller, other)))
             if method == "enc_keys":
                 container = await self._gateway.enc_keys(caller, other, _key_request(scope, body))
             else:
@@ -128,7 +137,7 @@ class KeyDelivery:
                 _log.warning("KME %s: %d keys burned, %s had hung up", self._kme_id, len(container.keys), caller)
                 if self._on_burned is not None:
                     self._on_burned(len(container.keys))
-            return _json(200, documents.encode(container))
+            return answered(200, documents.encode(container))
         finally:
             container.wipe()
 
@@ -146,6 +155,7 @@ def _key_request(scope: Scope, body: bytes) -> KeyRequest:
         counts = {name: whole_number(name, text) for name, text in query.items()}
         return KeyRequest(number=counts.get("number", 1), size=counts.get("size"))
     query_of(scope, ())
+    check_content_type(scope, body)
     return documents.key_request_from_json(body)
 
 
@@ -154,6 +164,7 @@ def _key_ids(scope: Scope, body: bytes) -> list[KeyId]:
         _refuse_body(body)
         return [documents.key_id_from_text(query_of(scope, ("key_ID",)).get("key_ID", ""))]
     query_of(scope, ())
+    check_content_type(scope, body)
     return documents.key_ids_from_json(body)
 
 
@@ -166,13 +177,13 @@ def _error_response(error: KeyDeliveryError) -> Response:
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
-    return _json(error.status_code, documents.encode(error.document), headers)
+    return answered(error.status_code, documents.encode(error.document), headers)
 
 
 def _said(message: str) -> bytes:
     return documents.encode(ErrorDocument(message=message))
 
 
-def _json(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
+def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
     # A key in a cache would be a second copy of it.
     return Response(body, status_code, {"Cache-Control": "no-store", **(headers or {})}, "application/json")

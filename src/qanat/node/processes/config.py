@@ -15,6 +15,8 @@ class Ports(msgspec.Struct, frozen=True):
     classical: int  # the public channel between transmitters and receivers
     key_delivery: dict[SiteId, int]  # ETSI 014
     peers: dict[SiteId, int]  # KME to KME
+    streams: dict[SiteId, int] = {}  # ETSI 004
+    skip: dict[SiteId, int] = {}  # SKIP; a site without a port serves none
 
 
 class ChildConfig(msgspec.Struct, frozen=True):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,9 +18,14 @@ from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId, SiteId
 from qanat.core.records import KeyBlock
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.km.interwork.documents import AckContainer, Transfer, VoidBody
 from qanat.km.kme import Kme
+from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.node.api.app import create_app
-from qanat.node.api.server import serve
+from qanat.node.api.etsi004 import StreamDoor
+from qanat.node.api.etsi020 import create_border_app
+from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
+from qanat.node.api.skip import create_skip_app
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import read_kek
 from qanat.node.messages import (
@@ -31,6 +39,7 @@ from qanat.node.messages import (
     key_block_from_message,
 )
 from qanat.node.pki import kme_credentials
+from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.peers import PeerLine, client_context, listen
@@ -61,9 +70,36 @@ class SiteKme:
         self._commanded = asyncio.Event()
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
+        self._borders = self._make_borders()
         self.thread = WriterThread(
             name=site, make_store=self._store, make_kme=self._engine, on_outcome=self._on_outcome
         )
+
+    def _make_borders(self) -> dict[str, BorderLine]:
+        """One line per partner at this site whose CA is known."""
+        lines = {}
+        for partner in self._config.network.partners.values():
+            cafile = self._state.partner_ca(partner.id)
+            if partner.site != self._site:
+                continue
+            if not cafile.exists():
+                self._hub.send(Note("note", f"{self._site}: partner {partner.id} waits for its CA file, {cafile}"))
+                continue
+            lines[partner.id] = BorderLine(partner, self._credentials, cafile, self._border_answered)
+        return lines
+
+    async def _border_answered(self, number: int, status_code: int) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.border.answered(number, status_code))
+
+    # The gateway of the ETSI 020 interface.
+    async def take_transfer(self, partner: str, transfer: Transfer) -> None:
+        await self.thread.call(lambda kme, now_ns: kme.border.on_ext_keys(partner, transfer, now_ns))
+
+    async def take_void(self, partner: str, void: VoidBody) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.border.on_void(partner, void))
+
+    async def take_acks(self, partner: str, containers: list[AckContainer]) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.border.on_acks(partner, containers))
 
     def _store(self) -> SqliteStore:
         kek = read_kek(self._state, self._site)
@@ -81,6 +117,9 @@ class SiteKme:
     def _on_outcome(self, outcome: Outcome) -> None:
         for peer, frame in outcome.frames:
             self._lines[peer].send(frame)
+        for request in outcome.requests:
+            if request.partner in self._borders:
+                self._borders[request.partner].send(request)
         for event in outcome.events:
             self._told.note(event)
 
@@ -101,6 +140,36 @@ class SiteKme:
                     raise
             patience -= 1
             await asyncio.sleep(GRANT_LOOK_S)
+
+    # The gateway of the ETSI 004 interface.
+    async def open_stream(self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None) -> StreamOpened:
+        opened = await self.thread.call(lambda kme, now_ns: kme.open_stream(caller, other, qos, stream, now_ns))
+        if stream is None:
+            return opened  # the other application cannot know the name yet
+        patience_s = opened.qos.timeout_ms / 1000
+        while opened.status is not StreamStatus.OK and patience_s > 0:
+            await asyncio.sleep(GRANT_LOOK_S)
+            patience_s -= GRANT_LOOK_S
+            if await self.thread.call(lambda kme, _now_ns: kme.has_both_ends(opened.stream)):
+                return msgspec.structs.replace(opened, status=StreamStatus.OK)
+        return opened
+
+    async def get_chunk(self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int) -> Chunk:
+        begin_s = time.monotonic()
+        while True:
+            found = await self.thread.call(
+                lambda kme, now_ns: kme.get_chunk(caller, stream, index, metadata_bytes, now_ns)
+            )
+            if isinstance(found, Chunk):
+                return found
+            if not found.is_pending or found.timeout_ms == 0:
+                raise found
+            if time.monotonic() - begin_s > found.timeout_ms / 1000:
+                raise StreamRefused(StreamStatus.TIMEOUT, f"no chunk within {found.timeout_ms} ms") from found
+            await asyncio.sleep(GRANT_LOOK_S)
+
+    async def close_stream(self, caller: SaeId, stream: KeyId) -> None:
+        await self.thread.call(lambda kme, _now_ns: kme.close_stream(caller, stream))
 
     def _burned(self, count: int) -> None:
         """Keys made durable as delivered whose caller was gone when they were ready: counted, never reused."""
@@ -175,29 +244,61 @@ class SiteKme:
         """Open everything, then serve until cancelled."""
         await self.thread.start()
         ports = self._config.ports
-        api = serve(
-            create_app(self, kme_id=f"kme-{self._site}", on_burned=self._burned),
-            host="127.0.0.1",
-            port=ports.key_delivery[self._site],
-            certfile=self._credentials.certfile,
-            keyfile=self._credentials.keyfile,
-            cafile=self._credentials.cafile,
-        )
-        await api.start()
+        doors = self._doors()
+        for door in doors:
+            await door.start()
         peers = await listen(ports.peers[self._site], self._credentials, self._from_peer)
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
         )
+        streams = await self._listen_for_streams()
         started.set()
         try:
-            async with peers, modules, asyncio.TaskGroup() as group:
+            async with peers, modules, streams, asyncio.TaskGroup() as group:
                 group.create_task(self._report())
                 group.create_task(self._obey())
                 for line in self._lines.values():
                     group.create_task(line.run())
         finally:
-            await api.stop()
+            await asyncio.gather(*(door.stop() for door in doors))
             await self.thread.stop()
+
+    async def _listen_for_streams(self) -> AbstractAsyncContextManager[object]:
+        """ETSI 004, where it has a port."""
+        port = self._config.ports.streams.get(self._site)
+        if port is None:
+            return nullcontext()
+        door, files = StreamDoor(self, kme_id=f"kme-{self._site}", on_burned=self._burned), self._credentials
+        context = server_context(certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+        return await asyncio.start_server(
+            served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+        )
+
+    def _doors(self) -> list[HttpsServer]:
+        """The interfaces to applications: ETSI 014, and SKIP where it has a port."""
+        name, ports = f"kme-{self._site}", self._config.ports
+        apps = {ports.key_delivery[self._site]: create_app(self, kme_id=name, on_burned=self._burned)}
+        if self._site in ports.skip:
+            apps[ports.skip[self._site]] = create_skip_app(
+                self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
+            )
+        files = self._credentials
+        doors = [
+            serve(app, host="127.0.0.1", port=port, certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+            for port, app in apps.items()
+        ]
+        return doors + [self._border_door(name, partner) for partner in self._borders]
+
+    def _border_door(self, name: str, partner: str) -> HttpsServer:
+        """ETSI 020 for one partner, at the port that the network file tells it."""
+        return serve(
+            create_border_app(self, kme_id=name, partner=partner),
+            host="127.0.0.1",
+            port=urlsplit(self._config.network.partners[partner].own_url).port or 443,
+            certfile=self._credentials.certfile,
+            keyfile=self._credentials.keyfile,
+            cafile=self._state.partner_ca(partner),
+        )
 
 
 def _look_away(task: asyncio.Future[Any]) -> None:

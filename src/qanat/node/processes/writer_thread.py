@@ -20,8 +20,11 @@ from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
 from qanat.crypto.randomness.health import EntropyFailed
 from qanat.km.documents import KeyDeliveryError
+from qanat.km.interwork.documents import InterworkError
+from qanat.km.interwork.outbox import Request
 from qanat.km.kme import Kme
 from qanat.km.store import Store
+from qanat.km.stream_types import StreamRefused
 from qanat.km.supply import SimulatedKeyRefused
 
 ResultT = TypeVar("ResultT")
@@ -50,6 +53,7 @@ class Outcome:
     """What one committed group produced besides its answers."""
 
     frames: list[tuple[SiteId, bytes]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
 
 
@@ -139,6 +143,7 @@ class WriterThread:
                 if is_due:
                     kme.on_deadline(now_ns)
                 outcome.frames = kme.frames_to_send(now_ns)
+                outcome.requests = kme.border.requests_to_send(now_ns)
                 outcome.events = kme.events()
         except Exception as error:
             _log_failure(error, len(group))
@@ -151,10 +156,10 @@ class WriterThread:
         return kme
 
     def _perform(self, job: _Job, kme: Kme, now_ns: int) -> None:
-        """These two are raised before anything changed; any other failure spoils the whole group."""
+        """These are raised before anything changed; any other failure spoils the whole group."""
         try:
             job.result = job.operation(kme, now_ns)
-        except (KeyDeliveryError, SimulatedKeyRefused) as error:
+        except (KeyDeliveryError, SimulatedKeyRefused, StreamRefused, InterworkError) as error:
             job.error = error
 
     def _release(self, group: list[_Job], outcome: Outcome) -> None:

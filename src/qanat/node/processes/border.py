@@ -1,0 +1,75 @@
+"""Requests to other operators' key management systems (ETSI GS QKD 020), each in a thread: few, and maybe slow."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from qanat.core.topology import Partner
+from qanat.crypto.identity import identity_from_der
+from qanat.km.interwork.documents import PREFIX
+from qanat.km.interwork.outbox import Request
+from qanat.node.pki import Credentials
+
+TIMEOUT_S = 10.0
+NO_ANSWER = 0
+
+
+class BorderLine:
+    """Our requests to one partner."""
+
+    def __init__(
+        self,
+        partner: Partner,
+        credentials: Credentials,
+        cafile: Path,
+        answered: Callable[[int, int], Awaitable[None]],
+    ) -> None:
+        self._partner, self._answered = partner, answered
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._context.load_cert_chain(credentials.certfile, credentials.keyfile)
+        self._context.load_verify_locations(cafile)  # that partner's CA and no other
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, request: Request) -> None:
+        """Send it now; the engine sends it again if no final answer comes."""
+        task = asyncio.ensure_future(self._send(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, request: Request) -> None:
+        try:
+            status = await asyncio.to_thread(self._post, request)
+        except (OSError, http.client.HTTPException) as error:
+            logging.info("partner %s does not answer: %s", self._partner.id, type(error).__name__)
+            return
+        await self._answered(request.number, status)
+
+    def _post(self, request: Request) -> int:
+        place = urlsplit(self._partner.url)
+        line = http.client.HTTPSConnection(
+            place.hostname or "", place.port or 443, context=self._context, timeout=TIMEOUT_S
+        )
+        try:
+            line.connect()
+            self._check(line)
+            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            line.request("POST", PREFIX + request.path, request.body, headers)
+            answer = line.getresponse()
+            answer.read(65_536)
+            return answer.status
+        finally:
+            line.close()
+
+    def _check(self, line: http.client.HTTPSConnection) -> None:
+        """Keys go to the system that the network file names, not to another one of that operator's CA."""
+        assert isinstance(line.sock, ssl.SSLSocket)
+        identity = identity_from_der(line.sock.getpeercert(binary_form=True) or b"")
+        if (identity.role, identity.name) != ("kme", self._partner.id):
+            raise ConnectionError(f"{self._partner.url} is {identity.urn}, not {self._partner.id}")
