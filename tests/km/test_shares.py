@@ -28,6 +28,7 @@ from qanat.km.events import (
 from qanat.km.kme import Kme
 from qanat.km.messages import Gone, HopHeader, RelayFailed
 from qanat.km.relay.trails import share_context
+from qanat.km.rests import covers, rests_on
 from qanat.sim.store import StoreCrashed
 
 WAYS = ("abcz", "adez", "afgz")
@@ -548,3 +549,23 @@ def test_shares_that_waited_through_a_restart_are_put_together():
     assert world.of_kind("a", RelayCompleted)
     shared(world)
     world.check_ledgers()
+
+
+# --- keys cut from several blocks
+
+
+def test_a_key_of_several_blocks_says_shares_only_where_all_came_the_same_way():
+    world = a_world(*LONE, blocks=4)
+    world.run(S)
+    pieces = [piece for piece in world.kmes["a"]._c.books.pieces.values() if piece.record.account == "relay/z"]
+    mine = [piece for piece in pieces if piece.record.owner == "a"]
+    assert len(mine) >= 2
+    _, whole = rests_on(mine)
+    assert (whole.threshold, whole.share_paths) == (2, (("b",), ("d",), ("f",)))
+    part = mine[0].record.provenance
+    assert covers(whole, part)
+    direct = next(piece for piece in world.kmes["a"]._c.books.pieces.values() if piece.record.account == "a-b")
+    _, mixed = rests_on([*mine, direct])
+    assert (mixed.threshold, mixed.share_paths) == (1, ())
+    assert covers(mixed, part)
+    assert not covers(replace(whole, threshold=3), part)

@@ -12,7 +12,8 @@ the network file asks for shares, the block is split and each share takes a path
 the others: nodes on fewer paths than the threshold learn nothing, and the target notices, and mostly names, who
 changed a share. Who can know what: docs/explanation/relay-trust.md.
 
-    origin.py    what to send when, and what to believe of the answers
+    origin.py    what to send when
+    answers.py   what to believe of what comes back
     flights.py   relays on their way, and the pace towards each target
     hops.py      one hop: checked, opened, sent on
     target.py    a block arrives whole
@@ -25,6 +26,8 @@ from __future__ import annotations
 from qanat.core.ids import BlockId, SiteId
 from qanat.km.context import Context
 from qanat.km.messages import Hop, RelayDone, RelayFailed, SharesDone
+from qanat.km.relay.answers import Answers
+from qanat.km.relay.flights import Flights, Pace
 from qanat.km.relay.hops import Hops
 from qanat.km.relay.origin import Origin
 from qanat.km.relay.shares import Shares
@@ -36,7 +39,9 @@ class Relay:
     """The relay part of one KME: origin, node between and target."""
 
     def __init__(self, context: Context, facts: dict[tuple[str, str], bytes]) -> None:
-        self._origin = Origin(context, facts)
+        flights, paces = Flights(context.store, facts), dict[SiteId, Pace]()
+        self._origin = Origin(context, facts, flights, paces)
+        self._answers = Answers(context, flights, paces)
         self._shares = Shares(context, facts)
         self._hops = Hops(context, Target(context), self._shares)
 
@@ -75,12 +80,12 @@ class Relay:
 
     def sweep(self, now_ns: int) -> int | None:
         """Give up what nobody confirmed, put together what waited long enough; returns when the next is due."""
-        due = (self._origin.sweep(now_ns), self._shares.sweep(now_ns))
+        due = (self._answers.sweep(now_ns), self._shares.sweep(now_ns))
         return min((time for time in due if time is not None), default=None)
 
     def forget(self, relay: BlockId, reason: str) -> None:
         """The piece of this relay is gone."""
-        self._origin.forget(relay, reason)
+        self._answers.forget(relay, reason)
 
     def on_hop(self, peer: SiteId, message: Hop, now_ns: int) -> None:
         """Raises: RemoteProtocolError."""
@@ -88,8 +93,8 @@ class Relay:
 
     def on_done(self, peer: SiteId, message: RelayDone | SharesDone, now_ns: int) -> None:
         """Raises: RemoteProtocolError."""
-        self._origin.on_done(peer, message, now_ns)
+        self._answers.on_done(peer, message, now_ns)
 
     def on_failed(self, peer: SiteId, message: RelayFailed, now_ns: int) -> None:
         """Raises: RemoteProtocolError."""
-        self._origin.on_failed(peer, message, now_ns)
+        self._answers.on_failed(peer, message, now_ns)
