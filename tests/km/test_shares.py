@@ -510,7 +510,7 @@ def test_an_alarm_while_shares_wait_takes_that_share_only():
     world.command(Action.QUARANTINE, "z", link="b-z", since_ns=0)
     world.wire.cut.clear()
     world.run(S)
-    assert world.account("z", "share/a").quarantined_bits > 0
+    assert world.account("z", "share/a").compromised_bits > 0
     world.run(20 * S)
     world.check_ledgers()
     assert world.account("z", "share/a").held_bits == 0

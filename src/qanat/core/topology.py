@@ -176,6 +176,9 @@ class Policy:
         requalify_s: Link time of good blocks before a link that was alarmed serves again.
         max_trusted_nodes: Longest relay, in nodes between the ends.
         relay_paths, relay_threshold, relay_through: What relays use unless a demand says more; see ``RelayRule``.
+        key_ttl_s: Wall clock from the making of a key to its destruction at both ends, delivered or not.
+        redelivery_s: A KME keeps an answer with keys for so long in memory, so that the application whose
+            connection broke may have the same keys again; 0 keeps none.
     """
 
     key_size_bits: int = 256
@@ -188,6 +191,8 @@ class Policy:
     relay_paths: int = 1
     relay_threshold: int = 1
     relay_through: tuple[Trust, ...] = RELAYING
+    key_ttl_s: float = 86_400.0  # a day
+    redelivery_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,6 +149,8 @@ class PolicyDocument(Document):
     relay_through: Through = Field(
         default=["own", "partner", "leased"], description="Labels that nodes between may have"
     )
+    key_ttl_s: float = Field(default=_LIMITS.key_ttl_s, ge=60, le=31_536_000)
+    redelivery_s: float = Field(default=_LIMITS.redelivery_s, ge=0, le=60)
 
 
 class NetworkDocument(Document):

@@ -10,7 +10,7 @@ from qanat.km.books import Piece
 from qanat.km.context import Context
 from qanat.km.events import RelayAltered, RelayCompleted, RelayLost
 from qanat.km.ledger import Fate
-from qanat.km.messages import REASON_QUARANTINED, Gone, RelayDone, RelayFailed, SharesDone, Trail
+from qanat.km.messages import REASON_QUARANTINED, Gone, Have, RelayDone, RelayFailed, SharesDone, Trail
 from qanat.km.relay.flights import Flight, Flights, Pace
 from qanat.km.relay.trails import (
     MASK_BYTES,
@@ -50,7 +50,7 @@ class Answers:
         trails = (message.trail,) if isinstance(message, RelayDone) else tuple(came.trail for came in message.came)
         reason = self._objection(flight, piece, message, trails)
         if reason is not None:
-            fate = Fate.QUARANTINED if reason == REASON_QUARANTINED else Fate.DESTROYED
+            fate = Fate.COMPROMISED if reason == REASON_QUARANTINED else Fate.DESTROYED
             self._c.channel.post(peer, Gone(message.relay, reason))
             self._lose(message.relay, reason, now_ns, fate)
             return
@@ -145,6 +145,7 @@ class Answers:
             threshold = network.relay_rule(site, flight.target).threshold
             provenance = provenance_of_shares(network, site, flight.ways, threshold, trails)
         self._c.books.confirm(piece, sources=sources_of(trails), provenance=provenance)
+        self._c.channel.post(flight.target, Have(relay, piece.record.size_bytes, self._c.books.expires_ns(piece)))
         self._flights.end(relay)
         self._paces[flight.target] = self._paces.get(flight.target, Pace()).sped_up(flight.key_count)
         self._c.events.append(

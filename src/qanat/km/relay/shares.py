@@ -156,6 +156,9 @@ class Shares:
         )
         size_bytes = found.block.size_bytes - CONFIRM_BYTES
         keys, tag_key = found.block.take(0, size_bytes), found.block.take(size_bytes, TAG_KEY_BYTES)
+        for piece, h in held:
+            if any(h is each for each in sound):
+                self._c.books.confirm(piece)  # what fits is what the other end sent; from here it may be used, once
         self._drop(held, Fate.SPENT)
         self._c.books.add(self._whole(header, size_bytes, sound, now_ns), keys)
         came = tuple(ShareCame(h.share.point, h.trail) for h in sound if h.share is not None)
@@ -228,7 +231,9 @@ class Shares:
 
     def _drop(self, held: Held, fate: Fate) -> None:
         for piece, header in held:
-            self._c.books.drop(piece, fate)
+            # A share that does not fit was of no use: it is destroyed, whatever becomes of the others.
+            is_used = fate is not Fate.SPENT or piece.record.state is PieceState.READY
+            self._c.books.drop(piece, fate if is_used else Fate.DESTROYED)
             self._forget(BlockId(f"{header.relay}/{self._neighbour(header)}"))
 
     def _forget(self, name: BlockId) -> None:
