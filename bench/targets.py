@@ -76,6 +76,10 @@ def _delivery(what: str, connections: int, name: str) -> Callable[[Any], float]:
     return lambda rows: float(row(rows, what=what, connections=connections)[name])
 
 
+def _relay(what: str, shape: str, name: str) -> Callable[[Any], float]:
+    return lambda rows: float(row(rows, what=what, shape=shape)[name])
+
+
 def _fault(what: str, name: str) -> Callable[[Any], float]:
     return lambda rows: float(row(rows, what=what)[name])
 
@@ -90,6 +94,7 @@ def _kill_wrong(rows: Rows) -> float:
     return float(found["twice"] + found["different"] + found["lost"])
 
 
+SHARES = "2 of 3 shares, 2 hops each"
 FINITE_OPTIMISED, FINITE_FIXED = "optimised, n_x 1e7", "fixed, n_x 1e7"
 CASCADE_F = {0.01: 1.035, 0.02: 1.035, 0.03: 1.035, 0.05: 1.042, 0.08: 1.055}
 TARGETS = (
@@ -135,6 +140,9 @@ TARGETS = (
     Target("keyrate", "CV QPSK, points / CPU-s", 500, True, _key_rate("cv-qpsk", "fixed, at its defaults")),
     Target("keyrate", "twin-field CAL, points / CPU-s", 5000, True, _key_rate("tf-cal", "fixed, at its defaults")),
     Target("keyrate", "import of qanat.keyrate, s", 0.3, False, lambda rows: float(rows[0]["wall_s"])),
+    Target("relay", "relay over 3 hops, keys/s", 200, True, _relay("most", "one path, 3 hops", "keys_per_s")),
+    Target("relay", "  and p99 from the buffer, ms", 20, False, _relay("paced", "one path, 3 hops", "p99_ms")),
+    Target("relay", "  and 2 of 3 shares, keys/s", 200, True, _relay("most", SHARES, "keys_per_s")),
     Target("kme", "enc_keys, 1 connection, /s", 800, True, _delivery("enc_keys", 1, "per_s")),
     Target("kme", "  over a bare server in the same run", 0.3, True, _delivery("over the ceiling", 1, "ratio")),
     Target("kme", "enc_keys, 8 connections, /s", 3000, True, _delivery("enc_keys", 8, "per_s")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +17,7 @@ from qanat.core.ids import BlockId, LinkId, SiteId
 from qanat.core.provenance import Authentication
 from qanat.core.report import BlockReport, LinkReport
 from qanat.core.topology import Network, Policy
+from qanat.core.trust import Trust
 
 S = 1_000_000_000
 Pair = tuple[SiteId, SiteId]
@@ -405,3 +406,61 @@ def test_whatever_happens_routes_rest_on_good_links_and_come_back(
     assert all(found.links for found in controller.routes.values())
     if "abort" not in {what for what, _ in steps}:  # a rate that fell may leave its hysteresis elsewhere
         assert {pair: found.links for pair, found in controller.routes.items()} == original
+
+
+# --- shares: paths that share no node
+
+
+SHARED = Policy(relay_paths=3, relay_threshold=2, max_trusted_nodes=5)
+BRAID = [("west", "a"), ("a", "east"), ("west", "b"), ("b", "east"), ("west", "c"), ("c", "d"), ("d", "east")]
+
+
+def all_ways(controller: Controller, source: str = "west", target: str = "east") -> set[tuple[str, ...]]:
+    found = controller.routes[SiteId(source), SiteId(target)]
+    return {found.links, *found.others} - {()}
+
+
+def test_a_pair_that_wants_shares_gets_paths_that_share_no_node(building: Callable[..., Network]) -> None:
+    network = building(BRAID, [("west", "east")], policy=SHARED, untrusted=())
+    controller = started(network)
+    there = all_ways(controller)
+    assert there == {("west-a", "a-east"), ("west-b", "b-east"), ("west-c", "c-d", "d-east")}
+    assert all_ways(controller, "east", "west") == {way[::-1] for way in there}
+    assert set(controller.routes[SiteId("west"), SiteId("east")].trusted_nodes) == {"a", "b", "c", "d"}
+
+
+def test_an_alarm_on_one_path_moves_on_with_the_others_in_the_same_step(building: Callable[..., Network]) -> None:
+    controller = started(building(BRAID, [("west", "east")], policy=SHARED, untrusted=()))
+    commands = controller.step(1, alarms=[alarm("a-east", 1)])
+    told = of(commands, Action.SET_ROUTE)
+    assert {(command.links, *command.others) for command in told if command.source == "west"} == {
+        (("west-b", "b-east"), ("west-c", "c-d", "d-east"))
+    }
+    assert all_ways(controller) == {("west-b", "b-east"), ("west-c", "c-d", "d-east")}
+
+
+def test_fewer_paths_than_shares_needed_are_no_route_at_all(building: Callable[..., Network]) -> None:
+    controller = started(building(BRAID, [("west", "east")], policy=SHARED, untrusted=()))
+    commands = controller.step(1, alarms=[alarm("a-east", 1), alarm("b-east", 2)])
+    assert all_ways(controller) == set()
+    assert any("no route is left between" in command.reason for command in of(commands, Action.SET_ROUTE))
+
+
+def test_what_two_paths_stand_on_is_told_before_it_breaks(building: Callable[..., Network]) -> None:
+    controller = started(building(BRAID[:4], [("west", "east")], policy=SHARED, untrusted=()))
+    points = {point.name for point in controller.single_points()}
+    assert points == {"west-a", "a-east", "west-b", "b-east", "a", "b"}
+
+
+def test_a_link_of_their_own_needs_no_shares(building: Callable[..., Network]) -> None:
+    controller = started(building([*BRAID, ("west", "east")], [("west", "east")], policy=SHARED, untrusted=()))
+    assert all_ways(controller) == {("west-east",)}
+
+
+def test_a_demand_that_does_not_accept_a_label_is_led_round_the_node(building: Callable[..., Network]) -> None:
+    network = building(BRAID, [("west", "east")], untrusted=())
+    sites = {
+        name: replace(site, trust=Trust.LEASED if name in "ab" else Trust.OWN) for name, site in network.sites.items()
+    }
+    picky = replace(network, sites=sites, demands=(replace(network.demands[0], relay_through=(Trust.OWN,)),))
+    assert all_ways(started(picky)) == {("west-c", "c-d", "d-east")}

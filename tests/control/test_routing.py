@@ -7,7 +7,7 @@ from itertools import combinations, pairwise, permutations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanat.control.disjoint import disjoint_pair
+from qanat.control.disjoint import disjoint_pair, disjoint_paths
 from qanat.control.routing import TRUST_PENALTY, Graph, Path, best_path, link_cost, shortest_path
 from qanat.core.ids import LinkId, SiteId
 
@@ -96,3 +96,33 @@ def test_neighbours_use_their_own_link_however_slow() -> None:
     found = best_path(Graph.of(ends, costs, SITES, 4), a, c)
     assert found is not None
     assert (found.links, found.between) == (("ac",), ())
+
+
+@given(graphs(), st.integers(1, 4))
+@settings(max_examples=200, deadline=None)
+def test_the_set_of_paths_is_the_cheapest_of_all_sets_of_its_size_and_no_larger_one_exists(
+    graph: Graph, wanted: int
+) -> None:
+    graph = Graph(graph.relays, 4, graph.edges)
+    every = all_paths(graph, SOURCE, TARGET)
+    sets = {
+        count: [
+            chosen
+            for chosen in combinations(every, count)
+            if len({site for path in chosen for site in path.between}) == sum(len(path.between) for path in chosen)
+        ]
+        for count in range(1, wanted + 1)
+    }
+    found = disjoint_paths(graph, SOURCE, TARGET, wanted)
+    assert len(found) == max((count for count, some in sets.items() if some), default=0)
+    if found:
+        cheapest = min(sum(path.cost for path in chosen) for chosen in sets[len(found)])
+        assert abs(sum(path.cost for path in found) - cheapest) < 1e-9
+        assert len({site for path in found for site in path.between}) == sum(len(path.between) for path in found)
+
+
+@given(graphs())
+@settings(max_examples=100, deadline=None)
+def test_bounded_sets_of_paths_keep_the_bound(graph: Graph) -> None:
+    for path in disjoint_paths(graph, SOURCE, TARGET, 3):
+        assert len(path.between) <= graph.between_max

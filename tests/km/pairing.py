@@ -91,6 +91,13 @@ def a_chain(hops: int, **changes) -> Network:
     return a_network(edges, [("a1", f"{names[-1]}1"), ("a1", "b1"), ("a1", "a2")], **changes)
 
 
+def a_web(*ways: str, threshold: int, demands: tuple[tuple[str, str], ...] = (), **changes) -> Network:
+    """Paths as letters, like ``"abz"``, whose ends want keys in shares."""
+    edges = [f"{left}-{right}" for way in ways for left, right in itertools.pairwise(way)]
+    policy = Policy(buffer_keys=16, relay_paths=len(ways), relay_threshold=threshold, max_trusted_nodes=6)
+    return a_network(edges, [(f"{ways[0][0]}1", f"{ways[0][-1]}1"), *demands], policy=policy, **changes)
+
+
 def a_block(
     link: str, number: int, *, size_bytes: int = 2048, start_ns: int | None = None, simulated=True, signed=False
 ) -> KeyBlock:
@@ -259,6 +266,12 @@ class World:
 
     def route(self, source: str, target: str, *links: str) -> None:
         self.command(Action.SET_ROUTE, source, target, source=source, target=target, links=tuple(links))
+
+    def route_shares(self, source: str, target: str, *ways: str) -> None:
+        """Paths as letters, like ``"abz"``."""
+        named = {frozenset(link.split("-")): link for link in self.network.links}
+        first, *others = (tuple(named[frozenset(pair)] for pair in itertools.pairwise(way)) for way in ways)
+        self.command(Action.SET_ROUTE, source, target, source=source, target=target, links=first, others=tuple(others))
 
     def enc(self, master: str, slave: str, number: int = 1, size: int | None = None, **fields) -> KeyContainer:
         """Get key at the master's site; the world remembers the bits."""

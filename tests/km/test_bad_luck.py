@@ -12,9 +12,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.km.pairing import MS, S, World, a_chain, ids
+from tests.km.pairing import MS, S, World, a_chain, a_web, ids
 
 from qanat.core.alarms import Action
+from qanat.core.topology import Policy
 from qanat.km.documents import KeyDeliveryError
 from qanat.sim.store import StoreCrashed
 
@@ -28,18 +29,28 @@ STEPS = st.lists(
 class Trouble:
     """One run: a bad network, crashing stores, two applications that keep asking."""
 
-    def __init__(self, seed: int, hops: int, crash_every: int) -> None:
+    def __init__(self, seed: int, shape: int | str, crash_every: int) -> None:
         self.luck = random.Random(seed)
-        self.world = World(a_chain(hops))
-        self.end = "abcdefgh"[hops]
+        if isinstance(shape, int):
+            self.world = World(a_chain(shape, policy=Policy(buffer_keys=16, max_trusted_nodes=6)))
+            self.end = "abcdefgh"[shape]
+        else:  # "abcz adz": keys in shares over these paths
+            self.world = World(a_web(*shape.split(), threshold=2, demands=(("a1", "a2"),)))
+            self.end = "z"
         self.crash_every = crash_every
         self.asked: list[tuple[str, str, list]] = []
         for link in self.world.network.links:
             self.world.distil(link, 2)
-        if hops > 1:
-            self.world.route("a", self.end, *self.world.network.links)
+        if shape != 1:
+            self.route(shape)
         self.world.wire.fate = self.fate
         self.alarm_over = True
+
+    def route(self, shape: int | str) -> None:
+        if isinstance(shape, str):
+            self.world.route_shares("a", self.end, *shape.split())
+        else:
+            self.world.route("a", self.end, *self.world.network.links)
 
     def fate(self) -> list[int]:
         copies = self.luck.choice([0, 1, 1, 1, 2])
@@ -47,7 +58,7 @@ class Trouble:
 
     def arm(self) -> None:
         if self.crash_every:
-            site = self.luck.choice("abcdefgh"[: self.world.kmes.__len__()])
+            site = self.luck.choice(sorted(self.world.kmes))
             self.world.stores[site].crash_at_commit(self.luck.randrange(self.crash_every))
 
     def step(self, what: str) -> None:
@@ -103,6 +114,16 @@ class Trouble:
 @given(seed=st.integers(0, 2**32), hops=st.integers(1, 3), crash_every=st.sampled_from([0, 3, 20]), steps=STEPS)
 def test_keys_stay_single_equal_and_counted_through_any_trouble(seed, hops, crash_every, steps):
     trouble = Trouble(seed, hops, crash_every)
+    for what in steps:
+        trouble.step(what)
+    trouble.calm_down()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), crash_every=st.sampled_from([0, 5, 40]), steps=STEPS)
+@pytest.mark.parametrize("shape", [6, "abz adz", "abcz adez afz"])
+def test_the_same_over_six_links_and_in_shares(shape, seed, crash_every, steps):
+    trouble = Trouble(seed, shape, crash_every)
     for what in steps:
         trouble.step(what)
     trouble.calm_down()

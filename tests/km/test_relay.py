@@ -8,8 +8,10 @@ from qanat.core.alarms import Action
 from qanat.core.secret import SecretBits
 from qanat.core.topology import Policy
 from qanat.km.documents import KeyDeliveryError
-from qanat.km.events import KeysQuarantined, PeerMisbehaved, RelayCompleted, RelayForwarded, RelayLost
+from qanat.km.events import KeysQuarantined, PeerMisbehaved, RelayAltered, RelayCompleted, RelayForwarded, RelayLost
 from qanat.km.messages import Hop, encoded, frame_from_bytes, header_from_bytes, message_from_bytes
+
+LONG = Policy(buffer_keys=16, max_trusted_nodes=6)
 
 
 def a_world(hops: int = 2, blocks: int = 3, **changes) -> World:
@@ -22,9 +24,9 @@ def a_world(hops: int = 2, blocks: int = 3, **changes) -> World:
     return world
 
 
-@pytest.mark.parametrize("hops", [2, 3, 4, 5])
+@pytest.mark.parametrize("hops", [2, 3, 4, 5, 6, 7])
 def test_a_relayed_key_names_every_trusted_node(hops):
-    world = a_world(hops)
+    world = a_world(hops, policy=LONG)
     end = "abcdefgh"[hops]
     container = world.enc("a1", f"{end}1", 4)
     world.run(100 * MS)
@@ -56,8 +58,63 @@ def test_every_hop_spends_the_same_bits_at_both_ends():
         spent = world.account(left, link).spent_bits
         assert spent == world.account(right, link).spent_bits > 0
     sizes = [event.size_bits for site in "ad" for event in world.of_kind(site, RelayCompleted)]
-    # Per relay and hop: the keys, the confirmation key and the tag key.
-    assert world.account("b", "a-b").spent_bits == sum(sizes) + len(sizes) * (256 + 256)
+    # Per relay and hop: the keys, tag key and mask of the confirmation, and the hop's tag key.
+    assert world.account("b", "a-b").spent_bits == sum(sizes) + len(sizes) * (256 + 128 + 256)
+    world.check_ledgers()
+
+
+@pytest.mark.parametrize("node", "bcdef")
+def test_over_six_links_each_node_in_turn_flips_a_bit_and_nothing_is_released(node):
+    world = World(a_chain(6, policy=LONG))
+    for link in world.network.links:
+        world.distil(link, 4)
+    hops = world.kmes[node]._relay._hops
+    honest = hops._forward
+
+    def flip(header, payload, link):
+        data = bytearray(payload.reveal())
+        data[7] ^= 64
+        honest(header, SecretBits(data), link)
+
+    hops._forward = flip
+    world.route("a", "g", *world.network.links)
+    world.run(3 * S)
+    assert world.stored("a", "g") == 0
+    assert not world.of_kind("a", RelayCompleted)
+    # The node knows the whole block, so every hop's tag fits: only the ends together notice, and name the path.
+    assert {event.suspects for event in world.of_kind("a", RelayAltered)} == {tuple("bcdef")}
+    world.run(20 * S)
+    world.check_ledgers()
+    for link in world.network.links:
+        left, right = link.split("-")
+        assert world.account(left, link).spent_bits == world.account(right, link).spent_bits > 0
+
+
+@pytest.mark.parametrize("link", ["a-b", "b-c", "c-d", "d-e", "e-f", "f-g"])
+def test_over_six_links_a_bit_flipped_on_any_wire_is_told_by_the_next_node(link):
+    world = World(a_chain(6, policy=LONG))
+    for each in world.network.links:
+        world.distil(each, 4)
+    sender, receiver = link.split("-")
+    send = world.send
+
+    def on_the_wire(source, target, data):
+        frame = frame_from_bytes(data)
+        messages = [message_from_bytes(message) for message in frame.messages]
+        if (source, target) == (sender, receiver) and any(isinstance(message, Hop) for message in messages):
+            changed = [
+                Hop(m.header, bytes([m.sealed[0] ^ 1]) + m.sealed[1:]) if isinstance(m, Hop) else m for m in messages
+            ]
+            data = encoded(msgspec.structs.replace(frame, messages=[encoded(message) for message in changed]))
+        send(source, target, data)
+
+    world.send = on_the_wire
+    world.route("a", "g", *world.network.links)
+    world.run(2 * S)
+    assert world.stored("a", "g") == 0
+    # Whoever has the wire and TLS can be the neighbour, but has no key of the link: the tag says so.
+    assert {event.peer for event in world.of_kind(receiver, PeerMisbehaved)} == {sender}
+    assert not world.of_kind("a", RelayCompleted)
     world.check_ledgers()
 
 

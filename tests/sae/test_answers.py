@@ -8,6 +8,7 @@ import pytest
 
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.provenance import Authentication, Origin, Provenance
+from qanat.core.trust import Trust
 from qanat.km.extensions import extension_from_provenance
 from qanat.sae.answers import provenance_from_extension
 
@@ -31,6 +32,17 @@ A_B, B_C, B = LinkId("a-b"), LinkId("b-c"), SiteId("b")
             authentication=Authentication.PRE_SHARED,
             epsilon_total=2e-9,
             simulated=True,
+        ),
+        Provenance(
+            origin=Origin.QKD,
+            links=(A_B, B_C),
+            trusted_nodes=(B, SiteId("d")),
+            trust=(Trust.OWN, Trust.LEASED),
+            share_paths=((B,), (SiteId("d"),)),
+            threshold=2,
+            authentication=Authentication.PRE_SHARED,
+            epsilon_total=4e-9,
+            simulated=False,
         ),
         Provenance(
             origin=Origin.HYBRID,

@@ -180,7 +180,7 @@ class Controller:
 
     def _price(self, link: LinkId, ways: Ways) -> str:
         """What the pause costs, in words; empty when every pair finds another way."""
-        stranded = [f"{pair[0]} - {pair[1]}" for pair in self._book.users(link) if ways.best(pair) is None]
+        stranded = [f"{pair[0]} - {pair[1]}" for pair in self._book.users(link) if not ways.best(pair)]
         if not stranded:
             return ""
         paused = sum(view.is_paused for view in self._views.values())
@@ -258,7 +258,8 @@ class Controller:
         up = {link: view.level for link, view in self._views.items() if view.state is LinkState.UP}
         starting = {link: view.level for link, view in self._views.items() if view.state is LinkState.STARTING}
         wide = self._planner.graph(up | starting)
-        return Ways(preferred=wide if self._is_patient else self._planner.graph(up), last_resort=wide)
+        preferred = wide if self._is_patient else self._planner.graph(up)
+        return Ways(planner=self._planner, preferred=preferred, last_resort=wide)
 
     def _view(self, link: LinkId) -> LinkView:
         try:

@@ -1,4 +1,4 @@
-"""Two paths that share no link and no site between the ends: Bhandari's form of Suurballe's algorithm.
+"""Paths that share no link and no site between the ends: Bhandari's form of Suurballe's algorithm.
 
 Source: R. Bhandari, *Survivable Networks* (1999), chapter 3; J. W. Suurballe, Networks 4, 125 (1974).
 """
@@ -14,11 +14,30 @@ Vertex = tuple[SiteId, int]
 Arc = tuple[Vertex, Vertex, LinkId | None]
 
 
+def disjoint_paths(graph: Graph, source: SiteId, target: SiteId, count_max: int) -> tuple[Path, ...]:
+    """Up to so many node-disjoint paths, as many as there are, of least total cost for their number, cheapest first.
+
+    The bound on trusted nodes is checked afterwards: with it the problem is NP-hard. Where the most paths break it, the
+    most that keep it are given; a set that a search of all paths would find may be missed.
+    """
+    arcs = _split(graph, source, target)
+    used: set[Arc] = set()
+    best: tuple[Path, ...] = ()
+    for _ in range(count_max):
+        chain = _walk(_residual(arcs, used), (source, 1), (target, 0))
+        if chain is None:
+            break
+        for tail, head, link in chain:
+            # An arc walked backwards is given back: neither path uses it any more.
+            used ^= {(head, tail, link) if (head, tail, link) in used else (tail, head, link)}
+        paths = [_path(graph, arcs, chain) for chain in _chains(used, source, target)]
+        if all(len(path.between) <= graph.between_max for path in paths):
+            best = tuple(sorted(paths, key=lambda path: (path.cost, path.links)))
+    return best
+
+
 def disjoint_pair(graph: Graph, source: SiteId, target: SiteId) -> tuple[Path, Path] | None:
     """The two node-disjoint paths of least total cost, cheaper first, or None when there are no two.
-
-    The bound on trusted nodes is checked afterwards: with it the problem is NP-hard, so a pair may be missed
-    that a search of all paths would find. Then the caller falls back on single paths.
 
     Example:
         >>> sites = s, a, b, t = [SiteId(name) for name in "sabt"]
@@ -28,18 +47,8 @@ def disjoint_pair(graph: Graph, source: SiteId, target: SiteId) -> tuple[Path, P
         >>> [path.links for path in pair]
         [('sa', 'at'), ('sb', 'bt')]
     """
-    arcs = _split(graph, source, target)
-    first = _walk(arcs, (source, 1), (target, 0))
-    if first is None:
-        return None
-    second = _walk(_reversed_along(arcs, first), (source, 1), (target, 0))
-    if second is None:
-        return None
-    paths = [_path(graph, arcs, chain) for chain in _untangled(first, second, source, target)]
-    if any(len(path.between) > graph.between_max for path in paths):
-        return None
-    cheaper, dearer = sorted(paths, key=lambda path: (path.cost, path.links))
-    return cheaper, dearer
+    paths = disjoint_paths(graph, source, target, 2)
+    return (paths[0], paths[1]) if len(paths) == 2 else None
 
 
 def _split(graph: Graph, source: SiteId, target: SiteId) -> dict[Arc, float]:
@@ -76,24 +85,22 @@ def _walk(arcs: dict[Arc, float], start: Vertex, goal: Vertex) -> list[Arc] | No
     return chain[::-1]
 
 
-def _reversed_along(arcs: dict[Arc, float], chain: list[Arc]) -> dict[Arc, float]:
-    """The first path's arcs may only be given back; the other direction of its links stays as it is."""
-    turned = {arc: weight for arc, weight in arcs.items() if arc not in chain}
-    for tail, head, link in chain:
+def _residual(arcs: dict[Arc, float], used: set[Arc]) -> dict[Arc, float]:
+    """Used arcs may only be given back; the other direction of their links stays as it is."""
+    turned = {arc: weight for arc, weight in arcs.items() if arc not in used}
+    for tail, head, link in sorted(used, key=str):
         turned[head, tail, link] = -arcs[tail, head, link]
     return turned
 
 
-def _untangled(first: list[Arc], second: list[Arc], source: SiteId, target: SiteId) -> list[list[Arc]]:
-    """Drop arcs that one path took and the other gave back; what is left falls into two paths."""
-    given_back = {(head, tail, link) for tail, head, link in second} & set(first)
-    kept = [arc for arc in first if arc not in given_back]
-    kept += [(tail, head, link) for tail, head, link in second if (head, tail, link) not in given_back]
+def _chains(used: set[Arc], source: SiteId, target: SiteId) -> list[list[Arc]]:
+    """The paths that the used arcs fall into: every site between is entered and left once."""
+    onward = {arc[0]: arc for arc in used if arc[0] != (source, 1)}
     chains = []
-    for start in [arc for arc in kept if arc[0] == (source, 1)]:
+    for start in sorted((arc for arc in used if arc[0] == (source, 1)), key=str):
         chain = [start]
         while chain[-1][1] != (target, 0):
-            chain.append(next(arc for arc in kept if arc[0] == chain[-1][1]))
+            chain.append(onward[chain[-1][1]])
         chains.append(chain)
     return chains
 

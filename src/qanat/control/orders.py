@@ -64,12 +64,13 @@ class Orders:
         source: SiteId,
         target: SiteId,
         links: tuple[LinkId, ...],
+        others: tuple[tuple[LinkId, ...], ...] = (),
         *,
         reason: str,
         now_ns: int,
         alarm: Alarm | None,
     ) -> Command:
-        """To the source: which links its keys for the target take."""
+        """To the source: which links its keys for the target take, and their shares, where the pair uses shares."""
         return Command(
             revision=self._number(),
             site=source,
@@ -80,6 +81,7 @@ class Orders:
             source=source,
             target=target,
             links=links,
+            others=others,
         )
 
     def quarantines(self, site: SiteId) -> list[Command]:

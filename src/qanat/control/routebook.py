@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qanat.control.orders import Orders
 from qanat.control.planner import Pair, Planner
-from qanat.control.routing import Graph, Path, best_path
+from qanat.control.routing import Graph, Path
 from qanat.control.state import Route
 from qanat.core.alarms import Alarm, Command
 from qanat.core.ids import LinkId, SiteId
@@ -17,15 +17,17 @@ class Ways:
     """Links that routes may use now.
 
     Attributes:
+        planner: Knows what each pair's rule allows.
         preferred: The graph to plan on.
         last_resort: The same and links of which nothing is known yet, good or bad.
     """
 
+    planner: Planner
     preferred: Graph
     last_resort: Graph
 
-    def best(self, pair: Pair) -> Path | None:
-        return best_path(self.preferred, *pair) or best_path(self.last_resort, *pair)
+    def best(self, pair: Pair) -> tuple[Path, ...]:
+        return self.planner.best(self.preferred, pair) or self.planner.best(self.last_resort, pair)
 
     def allow(self, path: Path) -> bool:
         usable = {edge.link for edges in self.preferred.edges.values() for edge in edges}
@@ -38,20 +40,20 @@ class RouteBook:
     def __init__(self, planner: Planner, orders: Orders) -> None:
         self._planner = planner
         self._orders = orders
-        self._paths: dict[Pair, Path | None] = {}
+        self._paths: dict[Pair, tuple[Path, ...]] = {}
         self._backups: dict[Pair, tuple[Path, ...]] = {}
         self.routes: dict[Pair, Route] = {}
 
     def users(self, link: LinkId) -> list[Pair]:
         """Pairs whose route uses the link."""
-        return [pair for pair, path in self._paths.items() if path is not None and link in path.links]
+        return [pair for pair, paths in self._paths.items() if any(link in path.links for path in paths)]
 
     def plan(self, ways: Ways, *, reason: str, now_ns: int) -> list[Command]:
-        """Every pair onto its best path; commands for those that change."""
+        """Every pair onto its best paths; commands for those that change."""
         commands: list[Command] = []
         for pair in self._planner.pairs:
             new = ways.best(pair)
-            if pair not in self._paths or _links(self._paths[pair]) != _links(new):
+            if pair not in self._paths or _ways(self._paths[pair]) != _ways(new):
                 commands += self._move(pair, new, reason=reason, now_ns=now_ns, alarm=None)
         self.prepare(ways)
         return commands
@@ -62,15 +64,14 @@ class RouteBook:
         for pair in self.users(alarm.link):
             ready = next((path for path in self._backups.get(pair, ()) if ways.allow(path)), None)
             reason = f"link {alarm.link} is paused by alarm {alarm.number}"
-            commands += self._move(pair, ready or ways.best(pair), reason=reason, now_ns=now_ns, alarm=alarm)
+            new = (ready,) if ready is not None else ways.best(pair)
+            commands += self._move(pair, new, reason=reason, now_ns=now_ns, alarm=alarm)
         return commands
 
     def prepare(self, ways: Ways) -> None:
         """Backups for the routes as they are now, while nothing is on fire."""
         self._backups = {
-            pair: self._planner.backups(ways.preferred, path, pair)
-            for pair, path in self._paths.items()
-            if path is not None
+            pair: self._planner.backups(ways.preferred, paths[0], pair) for pair, paths in self._paths.items() if paths
         }
 
     def repeat(self, source: SiteId, *, reason: str, now_ns: int) -> list[Command]:
@@ -81,20 +82,24 @@ class RouteBook:
             if ends[0] == source
         ]
 
-    def _move(self, pair: Pair, new: Path | None, *, reason: str, now_ns: int, alarm: Alarm | None) -> list[Command]:
+    def _move(
+        self, pair: Pair, new: tuple[Path, ...], *, reason: str, now_ns: int, alarm: Alarm | None
+    ) -> list[Command]:
         self._paths[pair] = new
-        if new is None:
+        if not new:
             reason = f"WARNING: no route is left between {pair[0]} and {pair[1]}: {reason}"
         return [self._tell(*ends, new, reason=reason, now_ns=now_ns, alarm=alarm) for ends in (pair, pair[::-1])]
 
     def _tell(
-        self, source: SiteId, target: SiteId, path: Path | None, *, reason: str, now_ns: int, alarm: Alarm | None
+        self, source: SiteId, target: SiteId, paths: tuple[Path, ...], *, reason: str, now_ns: int, alarm: Alarm | None
     ) -> Command:
-        links, between = (path.links, path.between) if path else ((), ())
-        if _pair((source, target)) != (source, target):
-            links, between = links[::-1], between[::-1]
-        command = self._orders.route(source, target, links, reason=reason, now_ns=now_ns, alarm=alarm)
-        self.routes[source, target] = Route(links=links, trusted_nodes=between, revision=command.revision)
+        step = 1 if _pair((source, target)) == (source, target) else -1
+        links, *others = [path.links[::step] for path in paths] or [()]
+        between = tuple(site for path in paths for site in path.between[::step])
+        command = self._orders.route(source, target, links, tuple(others), reason=reason, now_ns=now_ns, alarm=alarm)
+        self.routes[source, target] = Route(
+            links=links, others=tuple(others), trusted_nodes=between, revision=command.revision
+        )
         return command
 
 
@@ -103,5 +108,5 @@ def _pair(ends: Pair) -> Pair:
     return (min(ends), max(ends))
 
 
-def _links(path: Path | None) -> tuple[LinkId, ...]:
-    return path.links if path else ()
+def _ways(paths: tuple[Path, ...]) -> tuple[tuple[LinkId, ...], ...]:
+    return tuple(path.links for path in paths)

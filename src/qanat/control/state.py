@@ -47,11 +47,15 @@ class StoreReportLike(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """How one site's keys reach another. No links: there is no way at present."""
+    """How one site's keys reach another. No links: there is no way at present.
+
+    ``others`` are further paths for shares; ``trusted_nodes`` are those on all paths.
+    """
 
     links: tuple[LinkId, ...]
     trusted_nodes: tuple[SiteId, ...]
     revision: int
+    others: tuple[tuple[LinkId, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class Alarm:
 
 
 class Action(StrEnum):
-    SET_ROUTE = "set_route"  # arguments: pair (source, target), links; empty links: no route
+    SET_ROUTE = "set_route"  # arguments: pair (source, target), links, others; empty links: no route
     QUARANTINE = "quarantine"  # arguments: link, since_ns
     PAUSE_LINK = "pause_link"  # arguments: link; new blocks of it are refused
     RESUME_LINK = "resume_link"  # arguments: link, from_ns: blocks that begin before it stay refused
@@ -59,6 +59,7 @@ class Command:
         alarm: Number of the alarm that caused it, if one did.
         source, target: The KM pair of a SET_ROUTE.
         links: The route's links in order from source to target.
+        others: Links of further paths that share no node with it nor with each other, for keys in shares.
         since_ns: Link time; see the action.
     """
 
@@ -72,4 +73,5 @@ class Command:
     source: SiteId | None = None
     target: SiteId | None = None
     links: tuple[LinkId, ...] = ()
+    others: tuple[tuple[LinkId, ...], ...] = ()
     since_ns: int = 0

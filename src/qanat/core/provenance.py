@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from qanat.core.ids import LinkId, SiteId
+from qanat.core.trust import Trust
 
 
 class Origin(StrEnum):
@@ -40,7 +41,11 @@ class Provenance:
     Attributes:
         origin: QKD, hybrid, post-quantum only, or local.
         links: QKD links whose secrecy it rests on, in path order.
-        trusted_nodes: Sites in between that saw the key in clear, in path order; empty for one link.
+        trusted_nodes: Sites in between, in path order; empty for one link. Each saw the key in clear, unless it came
+            in shares.
+        trust: Whose they are, in the same order; empty where nobody said.
+        share_paths: Where the key came in shares: the sites on each path, which saw that path's share and no other.
+        threshold: Shares that give the key back: sites on fewer paths know nothing of it together.
         authentication: How the ends of these links knew each other, the weakest of them; None without a link.
         algorithms: Post-quantum algorithms it rests on.
         epsilon_total: Sum of the failure probabilities of everything above.
@@ -53,6 +58,9 @@ class Provenance:
     origin: Origin
     links: tuple[LinkId, ...]
     trusted_nodes: tuple[SiteId, ...] = ()
+    trust: tuple[Trust, ...] = ()
+    share_paths: tuple[tuple[SiteId, ...], ...] = ()
+    threshold: int = 1
     authentication: Authentication | None
     algorithms: tuple[str, ...] = ()
     epsilon_total: float
@@ -61,6 +69,11 @@ class Provenance:
     def __post_init__(self) -> None:
         if not 0 <= self.epsilon_total <= 1:
             raise ValueError(f"epsilon_total is a probability, not {self.epsilon_total}")
+        if len(self.trust) not in (0, len(self.trusted_nodes)):
+            raise ValueError(f"{len(self.trust)} labels for {len(self.trusted_nodes)} nodes")
+        is_possible = 2 <= self.threshold <= len(self.share_paths) if self.share_paths else self.threshold == 1
+        if not is_possible:
+            raise ValueError(f"threshold {self.threshold} with {len(self.share_paths)} paths of shares")
         if bool(self.links) != (self.authentication is not None):
             raise ValueError(f"authentication {self.authentication} with links {self.links}")
         is_signed = any(name.startswith("ML-DSA") for name in self.algorithms)
@@ -81,19 +94,30 @@ class Provenance:
             return "drawn from the site's own entropy for two applications at that site; no QKD link"
         if self.origin is Origin.EXTERNAL:
             return "shared across the border with another operator's network, at a site that both trust"
-        via = " -> ".join(self.links)
-        kind = (
-            f"relayed over {via}; trusted nodes that saw it: {', '.join(self.trusted_nodes)}"
-            if self.trusted_nodes
-            else f"direct QKD link {via}"
-        )
+        kind = self._ways() if self.trusted_nodes else f"direct QKD link {' -> '.join(self.links)}"
         authentication = f"; authentication {self.authentication}" if self.authentication is not None else ""
         algorithms = f"; rests on {', '.join(self.algorithms)}" if self.algorithms else ""
         mark = "; SIMULATED photons" if self.simulated else ""
         return f"{kind}{authentication}{algorithms}; epsilon {self.epsilon_total:.1e}{mark}"
 
+    def _ways(self) -> str:
+        labels = dict(zip(self.trusted_nodes, self.trust, strict=False))
 
-def joined(parts: tuple[Provenance, ...], trusted_nodes: tuple[SiteId, ...]) -> Provenance:
+        def named(sites: Iterable[SiteId]) -> str:
+            return ", ".join(f"{site} ({labels[site]})" if site in labels else site for site in sites)
+
+        if not self.share_paths:
+            return f"relayed over {' -> '.join(self.links)}; trusted nodes that saw it: {named(self.trusted_nodes)}"
+        paths = "; ".join(named(path) for path in self.share_paths)
+        return (
+            f"relayed in shares over {len(self.share_paths)} paths that share no node ({paths}); no node saw it, nodes "
+            f"of {self.threshold} paths together could know it"
+        )
+
+
+def joined(
+    parts: tuple[Provenance, ...], trusted_nodes: tuple[SiteId, ...], trust: tuple[Trust, ...] = ()
+) -> Provenance:
     """The provenance of a key that rests on all of the parts: as weak as the weakest of each.
 
     Example:
@@ -110,6 +134,7 @@ def joined(parts: tuple[Provenance, ...], trusted_nodes: tuple[SiteId, ...]) -> 
         origin=max((part.origin for part in parts), key=order.index),
         links=tuple(link for part in parts for link in part.links),
         trusted_nodes=tuple(trusted_nodes),
+        trust=tuple(trust),
         authentication=weakest(part.authentication for part in parts),
         algorithms=tuple(sorted({name for part in parts for name in part.algorithms})),
         epsilon_total=min(1.0, sum(part.epsilon_total for part in parts)),
@@ -120,3 +145,23 @@ def joined(parts: tuple[Provenance, ...], trusted_nodes: tuple[SiteId, ...]) -> 
 def weakest(kinds: Iterable[Authentication | None]) -> Authentication | None:
     """What a whole may say of its authentication; None when no part has a link."""
     return max((kind for kind in kinds if kind is not None), key=list(Authentication).index, default=None)
+
+
+def in_shares(
+    parts: tuple[Provenance, ...],
+    links: tuple[LinkId, ...],
+    paths: tuple[tuple[SiteId, ...], ...],
+    trust: Mapping[SiteId, Trust],
+    threshold: int,
+) -> Provenance:
+    """The provenance of a key that came in shares.
+
+    Args:
+        parts: Of the hops of all shares that came.
+        links, paths: The links, and the sites on each path, that a share was sent over, whether it came or not.
+
+    The sum of all epsilons bounds the chance that any hop fails: more than the chance that enough of them do.
+    """
+    nodes = tuple(dict.fromkeys(site for path in paths for site in path))
+    whole = joined(parts, nodes, tuple(trust[site] for site in nodes))
+    return replace(whole, links=links, share_paths=paths, threshold=threshold)

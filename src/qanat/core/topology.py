@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qanat.core.ids import FibreId, LinkId, SaeId, SiteId
+from qanat.core.trust import RELAYING, RelayRule, Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +13,7 @@ class Site:
     """A place with a KME and QKD modules: a QKD node.
 
     ``latitude_deg`` and ``longitude_deg`` are WGS 84. ``is_trusted`` says whether keys may be relayed
-    through it.
+    through it at all, ``trust`` whose it is; ``label`` says both in one word.
     """
 
     id: SiteId
@@ -20,6 +21,11 @@ class Site:
     latitude_deg: float
     longitude_deg: float
     is_trusted: bool = True
+    trust: Trust = Trust.OWN
+
+    @property
+    def label(self) -> Trust:
+        return self.trust if self.is_trusted else Trust.UNTRUSTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +117,16 @@ class Sae:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """Two SAEs may share keys and want this many bits per second."""
+    """Two SAEs may share keys and want this many bits per second.
+
+    ``relay_paths``, ``relay_threshold`` and ``relay_through`` replace the policy's for this pair; None: they hold.
+    """
 
     saes: tuple[SaeId, SaeId]
     rate_bits_per_s: float
+    relay_paths: int | None = None
+    relay_threshold: int | None = None
+    relay_through: tuple[Trust, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +175,7 @@ class Policy:
             may have begun below what a monitor can see.
         requalify_s: Link time of good blocks before a link that was alarmed serves again.
         max_trusted_nodes: Longest relay, in nodes between the ends.
+        relay_paths, relay_threshold, relay_through: What relays use unless a demand says more; see ``RelayRule``.
         key_ttl_s: Wall clock from the making of a key to its destruction at both ends, delivered or not.
         redelivery_s: A KME keeps an answer with keys for so long in memory, so that the application whose
             connection broke may have the same keys again; 0 keeps none.
@@ -175,6 +188,9 @@ class Policy:
     suspect_margin_s: float = 2.0
     requalify_s: float = 1.0
     max_trusted_nodes: int = 4
+    relay_paths: int = 1
+    relay_threshold: int = 1
+    relay_through: tuple[Trust, ...] = RELAYING
     key_ttl_s: float = 86_400.0  # a day
     redelivery_s: float = 0.0
 
@@ -207,3 +223,23 @@ class Network:
         """Unordered site pairs that some demand needs, sorted, ends at one site left out."""
         pairs = {tuple(sorted(self.saes[sae].site for sae in demand.saes)) for demand in self.demands}
         return sorted((SiteId(a), SiteId(b)) for a, b in pairs if a != b)
+
+    def relay_rule(self, a: SiteId, b: SiteId) -> RelayRule:
+        """What relays between two sites must obey: the strictest of their demands, the policy where none says more.
+
+        Keys of a pair of sites lie in one store, whichever demand they serve, so they are all made for the strictest.
+        """
+        policy, wanted = self.policy, {a, b}
+        demands = [demand for demand in self.demands if {self.saes[sae].site for sae in demand.saes} == wanted]
+        threshold = max((d.relay_threshold or policy.relay_threshold for d in demands), default=policy.relay_threshold)
+        paths = max((d.relay_paths or policy.relay_paths for d in demands), default=policy.relay_paths)
+        through = frozenset(policy.relay_through)
+        if demands:
+            through = frozenset.intersection(
+                *(frozenset(policy.relay_through if d.relay_through is None else d.relay_through) for d in demands)
+            )
+        return RelayRule(paths=max(paths, threshold), threshold=threshold, through=through)
+
+    def may_relay(self, site: SiteId, rule: RelayRule) -> bool:
+        """Whether keys under this rule may cross the site."""
+        return self.sites[site].is_trusted and self.sites[site].label in rule.through

@@ -56,19 +56,20 @@ class Commands:
         source, target = command.source, command.target
         if source is None or target is None or source == target or self._c.site not in (source, target):
             return "the route neither begins nor ends here"
-        place = source
-        for name in command.links:
-            link = self._c.network.links.get(name)
-            if link is None or place not in link.sites:
-                return f"link {name} does not go on from {place}"
-            place = link.other_end(place)
-        return None if not command.links or place == target else f"the route ends at {place}"
+        target, ways = self._outward(command)
+        return self._relay.problem(target, ways) if command.links else None
+
+    def _outward(self, command: Command) -> tuple[SiteId, tuple[tuple[LinkId, ...], ...]]:
+        """The route's paths as they leave from here, and where they lead."""
+        assert command.source is not None  # _route_problem looked
+        assert command.target is not None
+        ways = (command.links, *command.others)
+        if command.source == self._c.site:
+            return command.target, ways
+        return command.source, tuple(way[::-1] for way in ways)
 
     def _set_route(self, command: Command) -> None:
-        if command.source == self._c.site and command.target is not None:
-            self._relay.set_route(command.target, command.links)
-        elif command.source is not None:
-            self._relay.set_route(command.source, command.links[::-1])
+        self._relay.set_route(*self._outward(command))
 
     def _pause(self, command: Command) -> None:
         self._c.links.pause(_link(command))

@@ -58,10 +58,19 @@ class Context:
             and self.network.may_pair(sae_here, sae_there)
         )
 
+    def is_relay_with(self, parent: BlockId, peer: SiteId) -> bool:
+        """A relayed block's name says who made it: its origin is this site or that one."""
+        kind, _, rest = parent.partition("/")
+        return kind == "relay" and rest.partition("/")[0] in (self.site, peer)
+
     def link_of(self, parent: BlockId, peer: SiteId) -> LinkId | None:
         """The link that made this block, if it joins this site and that peer."""
         link = self.network.links.get(LinkId(parent.rsplit("/", 2)[0]))
         return link.id if link is not None and set(link.sites) == {self.site, peer} else None
+
+
+def share_account(peer: SiteId) -> str:
+    return f"share/{peer}"
 
 
 def relay_account(peer: SiteId) -> str:

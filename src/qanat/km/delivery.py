@@ -37,7 +37,7 @@ from qanat.km.local import refill_local
 from qanat.km.messages import Grant, Granted
 from qanat.km.relay import Relay
 from qanat.km.reserving import RETRY_AFTER_MS, Ask, Reserving
-from qanat.km.store import GrantRecord
+from qanat.km.store import GrantRecord, PieceState
 from qanat.km.supply import Supply
 
 KEY_BITS_MIN, KEY_BITS_MAX = 64, 4096
@@ -174,7 +174,7 @@ class Delivery:
             self._c.books.grant(_grant_record(grant, now_ns))
 
     def _check_grant(self, peer: SiteId, grant: Grant, piece: Piece) -> None:
-        if piece.record.owner != peer or piece.record.peer != peer:
+        if piece.record.owner != peer or piece.record.peer != peer or piece.record.state is PieceState.WAITING:
             raise RemoteProtocolError(f"{peer} gives keys of a piece that is not its own")
         if grant.offset < piece.offset or grant.offset + grant.size_bytes > piece.record.size_bytes:
             raise RemoteProtocolError(f"{peer} gives bytes that are used already")

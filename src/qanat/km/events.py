@@ -72,6 +72,7 @@ class RelayCompleted:
     size_bits: int
     links: tuple[LinkId, ...]
     duration_ns: int
+    silent_paths: int = 0  # whose share did not come, or not as it was sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,21 @@ class RelayForwarded:
     origin: SiteId
     target: SiteId
     size_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayAltered:
+    """A relayed block, or a share of it, is not what its origin sent: one of the suspects changed it.
+
+    With one suspect the culprit is named; on a longer path each hop's tag shows only that no wire did it. Without
+    certainty more than one path is concerned, and not all of them need be guilty.
+    """
+
+    relay: BlockId
+    origin: SiteId
+    target: SiteId
+    suspects: tuple[SiteId, ...]
+    is_certain: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +160,7 @@ KmeEvent = (
     | RelayCompleted
     | RelayLost
     | RelayForwarded
+    | RelayAltered
     | PeerMisbehaved
     | PartnerRefused
     | StoreRestored

@@ -136,6 +136,11 @@ def extension_from_provenance(provenance: Provenance) -> dict[str, Any]:
         ROUTE_TYPE: provenance.route_type,
         "qanat_links": list(provenance.links),
         "qanat_trusted_nodes": list(provenance.trusted_nodes),
+        "qanat_node_trust": dict(
+            zip(provenance.trusted_nodes, (label.value for label in provenance.trust), strict=False)
+        ),
+        "qanat_relay_paths": [list(path) for path in provenance.share_paths],
+        "qanat_relay_threshold": provenance.threshold,
         AUTHENTICATION: provenance.authentication.value if provenance.authentication is not None else None,
         "qanat_algorithms": list(provenance.algorithms),
         "qanat_epsilon_total": provenance.epsilon_total,

@@ -45,6 +45,7 @@ from qanat.km.messages import (
     Message,
     RelayDone,
     RelayFailed,
+    SharesDone,
     message_from_bytes,
 )
 from qanat.km.recovery import Recovery
@@ -229,7 +230,7 @@ class Kme:
                 self._supply.on_have(peer, message, now_ns)
             case Hop():
                 self._relay.on_hop(peer, message, now_ns)
-            case RelayDone():
+            case RelayDone() | SharesDone():
                 self._relay.on_done(peer, message, now_ns)
             case RelayFailed():
                 self._relay.on_failed(peer, message, now_ns)

@@ -92,6 +92,20 @@ class Trail(msgspec.Struct, array_like=True, frozen=True):
     provenance: Provenance
 
 
+class Share(msgspec.Struct, array_like=True, frozen=True):
+    """Which share of a relayed block this is. All but ``point`` is the same for all shares and under their check.
+
+    Attributes:
+        point: From 1; the share's route is ``ways[point - 1]``.
+        threshold: Shares that give the block back.
+        ways: The links of every path that a share was sent over, origin to target.
+    """
+
+    point: Natural
+    threshold: Natural
+    ways: tuple[tuple[LinkId, ...], ...]
+
+
 class HopHeader(msgspec.Struct, array_like=True, frozen=True):
     """What the next node must believe about a relayed key; the hop's tag covers it.
 
@@ -100,6 +114,7 @@ class HopHeader(msgspec.Struct, array_like=True, frozen=True):
         trail: One entry per hop, up to and including this one.
         pads: Ranges whose bytes, joined, are the pad.
         tag_key: Range of the 32 bytes that key the tag.
+        share: None where the block itself travels.
     """
 
     relay: BlockId
@@ -110,6 +125,7 @@ class HopHeader(msgspec.Struct, array_like=True, frozen=True):
     trail: tuple[Trail, ...]
     pads: tuple[Range, ...]
     tag_key: Range
+    share: Share | None = None
 
 
 class Copies(msgspec.Struct, tag="copies", array_like=True, frozen=True):
@@ -141,10 +157,41 @@ class CopiesHeader(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RelayDone(msgspec.Struct, tag="relay_done", array_like=True, frozen=True):
-    """Target to origin: stored. ``tag`` authenticates ``trail`` with the key that came inside the payload."""
+    """Target to origin: stored.
+
+    Attributes:
+        point: Random, chosen by the target after the block had come.
+        digest: The keys as they came, hashed at that point, under a mask that came inside the payload. A node on the
+            way that changed them knew the mask but not the point.
+        tag: Authenticates all of it with the key that came inside the payload.
+    """
 
     relay: BlockId
     trail: tuple[Trail, ...]
+    point: bytes
+    digest: bytes
+    tag: bytes
+
+
+class ShareCame(msgspec.Struct, array_like=True, frozen=True):
+    """A share that fitted, and what its way rests on."""
+
+    point: Natural
+    trail: tuple[Trail, ...]
+
+
+class SharesDone(msgspec.Struct, tag="shares_done", array_like=True, frozen=True):
+    """Target to origin: put together and stored.
+
+    Attributes:
+        came: Shares that fitted.
+        altered: Neighbours of the target that handed over a share that does not fit.
+        tag: Authenticates all of it with the key that came inside the block.
+    """
+
+    relay: BlockId
+    came: tuple[ShareCame, ...]
+    altered: tuple[SiteId, ...]
     tag: bytes
 
 
@@ -164,6 +211,7 @@ Message = (
     | Hop
     | Copies
     | RelayDone
+    | SharesDone
     | RelayFailed
     | StreamOpen
     | StreamWanted

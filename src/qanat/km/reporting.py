@@ -10,6 +10,7 @@ from qanat.km.context import Context, relay_account
 from qanat.km.ledger import Account
 from qanat.km.relay import Relay
 from qanat.km.report import AccountReport, LinkStoreReport, PairReport, StoreReport
+from qanat.km.store import PieceState
 
 
 class Reporting:
@@ -47,7 +48,7 @@ class Reporting:
             stored_keys=stored,
             stored_keys_direct=stored - relayed,
             stored_keys_relayed=relayed,
-            incoming_keys=_keys((piece for piece in here if piece.record.owner != self._c.site), size_bytes),
+            incoming_keys=_keys((piece for piece in here if _is_incoming(piece, self._c.site)), size_bytes),
             granted_keys=sum(len(piece.grants) for piece in here),
             route=self._relay.routes.get(peer, ()),
             relays_in_flight=self._relay.flights_to(peer),
@@ -82,3 +83,8 @@ def _account(name: str, row: Account, held_bytes: int) -> AccountReport:
         compromised_bits=row.compromised,
         destroyed_bits=row.destroyed,
     )
+
+
+def _is_incoming(piece: Piece, site: SiteId) -> bool:
+    """A key that the other end gives out; shares of keys wait, and are none."""
+    return piece.record.owner != site and piece.record.state is PieceState.READY

@@ -213,7 +213,11 @@ class Supply:
 
     def on_gone(self, peer: SiteId, message: Gone) -> None:
         """Raises: RemoteProtocolError."""
-        is_ours = self._c.link_of(message.parent, peer) is not None or message.parent.startswith(("relay/", "copies/"))
+        is_ours = (
+            self._c.link_of(message.parent, peer) is not None
+            or self._c.is_relay_with(message.parent, peer)
+            or message.parent.startswith("copies/")
+        )
         if not is_ours or len(message.parent) > 256:
             raise RemoteProtocolError(f"{peer} takes back a block that it does not share with us")
         self._forget_early(message.parent)

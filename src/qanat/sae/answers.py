@@ -13,6 +13,7 @@ from qanat.core.errors import QanatError
 from qanat.core.ids import LinkId, SaeId, SiteId
 from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
+from qanat.core.trust import Trust
 from qanat.sae.errors import (
     CalledTooOften,
     KeysNotFound,
@@ -106,6 +107,7 @@ def provenance_from_extension(extension: dict[str, Any]) -> Provenance | None:
             origin=Origin(extension["qanat_key_origin"]),
             links=tuple(LinkId(name) for name in _names(extension, "qanat_links")),
             trusted_nodes=tuple(SiteId(name) for name in _names(extension, "qanat_trusted_nodes")),
+            **_relay(extension),
             authentication=_authentication(extension["qanat_authentication"]),
             algorithms=tuple(_names(extension, "qanat_algorithms")),
             epsilon_total=float(extension["qanat_epsilon_total"]),
@@ -113,6 +115,16 @@ def provenance_from_extension(extension: dict[str, Any]) -> Provenance | None:
         )
     except (KeyError, TypeError, ValueError):
         raise KmeSpokeNonsense("The provenance of a key cannot be understood.") from None
+
+
+def _relay(extension: dict[str, Any]) -> dict[str, Any]:
+    """Whose the nodes are and how the key was split; a KME that says neither relays in one piece."""
+    labels = extension.get("qanat_node_trust", {})
+    return {
+        "trust": tuple(Trust(labels[name]) for name in extension["qanat_trusted_nodes"]) if labels else (),
+        "share_paths": tuple(tuple(map(SiteId, path)) for path in extension.get("qanat_relay_paths", ())),
+        "threshold": int(extension.get("qanat_relay_threshold", 1)),
+    }
 
 
 def _authentication(word: object) -> Authentication | None:

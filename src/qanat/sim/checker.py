@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from qanat.core.ids import BlockId, KeyId, SiteId
-from qanat.core.provenance import Authentication, Origin, weakest
+from qanat.core.provenance import Authentication, Origin, Provenance, weakest
 from qanat.core.topology import Network
 from qanat.km.messages import (
     Copies,
@@ -31,10 +33,21 @@ from qanat.sim.observed import (
     Restarted,
 )
 from qanat.sim.site_view import SiteView
-from qanat.sim.usage import GivenKey, Usage
+from qanat.sim.usage import GivenKey, RelayPath, Usage
 
-# What a key rests on: links, sites that saw it in clear, epsilon, simulated photons, origin, authentication.
-_Truth = tuple[set[str], set[str], float, bool, Origin, Authentication | None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Truth:
+    """What a key rests on: what its provenance may not make look better."""
+
+    links: set[str]
+    nodes: set[str]
+    epsilon: float
+    is_simulated: bool
+    origin: Origin
+    authentication: Authentication | None
+    threshold: int = 1
+    seen_twice: frozenset[str] = frozenset()  # sites that stood on more than one path of shares
 
 
 class Checker:
@@ -196,16 +209,22 @@ class Checker:
         told = key.extension
         if self._approved.get(given.piece) == told:
             return  # the same words about the same piece were true before
-        links, nodes, epsilon, simulated, origin, authentication = self._truth(given)
+        true = self._truth(given)
         claimed = told.get("qanat_authentication")
+        threshold = told.get("qanat_relay_threshold", 1)
         order = list(Origin)
         claims = (
-            (not links <= set(told.get("qanat_links", ())), f"it rests on links {sorted(links)}"),
-            (not nodes <= set(told.get("qanat_trusted_nodes", ())), f"sites {sorted(nodes)} saw it in clear"),
-            (told.get("qanat_epsilon_total", -1.0) < epsilon * (1 - 1e-9), f"its epsilon is {epsilon:.2e}"),
-            (simulated and not told.get("qanat_simulated"), "its photons were simulated"),
-            (order.index(told.get("qanat_key_origin", Origin.QKD)) < order.index(origin), f"it is {origin}"),
-            (weakest((claimed, authentication)) != claimed, f"its authentication is {authentication}"),
+            (not true.links <= set(told.get("qanat_links", ())), f"it rests on links {sorted(true.links)}"),
+            (not true.nodes <= set(told.get("qanat_trusted_nodes", ())), f"it crossed sites {sorted(true.nodes)}"),
+            (told.get("qanat_epsilon_total", -1.0) < true.epsilon * (1 - 1e-9), f"its epsilon is {true.epsilon:.2e}"),
+            (true.is_simulated and not told.get("qanat_simulated"), "its photons were simulated"),
+            (
+                order.index(told.get("qanat_key_origin", Origin.QKD)) < order.index(true.origin),
+                f"it is {true.origin}",
+            ),
+            (weakest((claimed, true.authentication)) != claimed, f"its authentication is {true.authentication}"),
+            (threshold > true.threshold, f"{true.threshold} shares give it back"),
+            (threshold > 1 and bool(true.seen_twice), f"{sorted(true.seen_twice)} saw more than one share"),
         )
         better = [reason for is_better, reason in claims if is_better]
         if better:
@@ -216,21 +235,53 @@ class Checker:
     def _truth(self, given: GivenKey) -> _Truth:
         """From the hops that were posted, not from what the piece says of itself."""
         record = self.views[given.site].records[given.piece]
-        path = self.usage.relays.get(record.parent)
-        if path is None:
-            links = {record.account} & set(self._network.links)
-            told = record.provenance
-            return links, set(), told.epsilon_total, told.simulated, told.origin, told.authentication
-        blocks = {}
+        paths = self.usage.relays.get(record.parent)
+        if paths is not None:
+            return self._truth_of_relay(list(paths.values()))
+        told = record.provenance
+        return _Truth(
+            links={record.account} & set(self._network.links),
+            nodes=set(),
+            epsilon=told.epsilon_total,
+            is_simulated=told.simulated,
+            origin=told.origin,
+            authentication=told.authentication,
+        )
+
+    def _truth_of_relay(self, paths: list[RelayPath]) -> _Truth:
+        """The least that must be said of a key that went over these paths.
+
+        A key in shares falls only with ``threshold`` paths, so among any count - threshold + 1 paths one must fall: the
+        best so many vouch for it. A path whose share never left vouches without fault.
+        """
+        taken = max(0, paths[0].count - paths[0].threshold + 1 - (paths[0].count - len(paths)))
+        vouched = [self._blocks(path) for path in paths]
+        nodes = [site for path in paths for site in path.senders[1:]]
+        origins, authentications = list(Origin), list(Authentication)
+
+        def best(values: list[Any]) -> list[Any]:
+            return sorted(values)[:taken]
+
+        known = [weakest(p.authentication for p in parts) for parts in vouched]
+        return _Truth(
+            links={link for path in paths for link in path.links},
+            nodes=set(nodes),
+            epsilon=min(1.0, math.fsum(best([math.fsum(p.epsilon_total for p in parts) for parts in vouched]))),
+            is_simulated=any(best([any(p.simulated for p in parts) for parts in vouched])),
+            origin=origins[max(best([max(origins.index(p.origin) for p in parts) for parts in vouched]), default=0)],
+            authentication=authentications[max(best([authentications.index(w) for w in known if w]), default=0)],
+            threshold=paths[0].threshold,
+            seen_twice=frozenset(site for site, count in Counter(nodes).items() if count > 1),
+        )
+
+    def _blocks(self, path: RelayPath) -> list[Provenance]:
+        """Provenances of the key blocks that one path's pads came from."""
+        found = {}
         for sender, pieces in zip(path.senders, path.pieces, strict=True):
             for piece in pieces:
                 source = self.views[sender].records[piece]
-                blocks[source.parent] = source.provenance
-        epsilon = math.fsum(provenance.epsilon_total for provenance in blocks.values())
-        origin = max((provenance.origin for provenance in blocks.values()), key=list(Origin).index)
-        simulated = any(provenance.simulated for provenance in blocks.values())
-        authentication = weakest(provenance.authentication for provenance in blocks.values())
-        return set(path.links), set(path.senders[1:]), min(1.0, epsilon), simulated, origin, authentication
+                found[source.parent] = source.provenance
+        return list(found.values())
 
     # --- invariant 6
 

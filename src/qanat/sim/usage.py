@@ -24,13 +24,16 @@ class GivenKey:
 
 @dataclass(slots=True)
 class RelayPath:
-    """What a relayed block truly went over, as the hops show it.
+    """What a relayed block, or one share of it, truly went over, as the hops show it.
 
     Attributes:
         senders: Origin first, then every site that passed it on.
         pieces: That its pads and tag keys came from, per hop.
+        threshold, count: Shares needed and sent; 1 of 1 where the block itself went.
     """
 
+    threshold: int = 1
+    count: int = 1
     senders: list[SiteId] = field(default_factory=list)
     links: list[LinkId] = field(default_factory=list)
     pieces: list[tuple[BlockId, ...]] = field(default_factory=list)
@@ -41,7 +44,7 @@ class Usage:
 
     def __init__(self) -> None:
         self.keys: dict[KeyId, GivenKey] = {}
-        self.relays: dict[BlockId, RelayPath] = {}
+        self.relays: dict[BlockId, dict[int, RelayPath]] = {}  # by relay, then by share
         self._used: dict[BlockId, list[tuple[int, int]]] = {}
 
     def give(self, site: SiteId, grant: Grant) -> None:
@@ -64,7 +67,9 @@ class Usage:
         ranges: tuple[Range, ...] = (header.tag_key, *header.pads)
         for part in ranges:
             self._use(site, part.piece, part.offset, part.size_bytes, f"a hop of {header.relay}")
-        path = self.relays.setdefault(header.relay, RelayPath())
+        share = header.share
+        fresh = RelayPath(share.threshold, len(share.ways)) if share else RelayPath()
+        path = self.relays.setdefault(header.relay, {}).setdefault(share.point if share else 1, fresh)
         path.senders.append(site)
         path.links.append(header.trail[-1].link)
         path.pieces.append(tuple(dict.fromkeys(part.piece for part in ranges)))

@@ -18,6 +18,7 @@ from qanat.km.events import (
     KmeEvent,
     PartnerRefused,
     PeerMisbehaved,
+    RelayAltered,
     RelayCompleted,
     RelayForwarded,
     RelayLost,
@@ -48,6 +49,9 @@ def event_text(event: KmeEvent) -> str:
             return f"{event.relay} to {event.target} is lost: {event.reason}"
         case RelayForwarded():
             return f"{event.relay} passes, {event.origin} to {event.target}, {event.size_bits} bits"
+        case RelayAltered():
+            suspects = " or ".join(event.suspects)
+            return f"{event.relay} was changed on its way, by {suspects}"
         case PeerMisbehaved():
             return f"{event.peer} misbehaves: {event.reason}"
         case PartnerRefused():

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from qanat.core.topology import Environment, Policy
+from qanat.core.trust import PATHS_MAX
 
 # Ids become file names, parts of URLs, certificate names (at most 64 characters) and labels of metrics.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -15,6 +16,7 @@ URL_PATTERN = r"^https://[A-Za-z0-9.\[\]:-]+$"
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+Through = Annotated[list[Literal["own", "partner", "leased"]], Field(min_length=1)]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]
 
 _LIMITS = Policy()
@@ -33,6 +35,9 @@ class SiteDocument(Document):
     latitude_deg: float = Field(ge=-90, le=90, description="WGS 84")
     longitude_deg: float = Field(ge=-180, le=180, description="WGS 84")
     trusted: bool = Field(default=True, description="May keys of others be relayed through it?")
+    trust: Literal["own", "partner", "leased", "untrusted"] = Field(
+        default="own", description="Whose it is; untrusted: nothing is relayed through it"
+    )
 
 
 class FibreDocument(Document):
@@ -104,6 +109,9 @@ class DemandDocument(Document):
 
     between: Pair = Field(description="The two SAE ids")
     rate_bits_per_s: float = Field(gt=0, le=1e9)
+    relay_paths: int | None = Field(default=None, ge=1, le=PATHS_MAX, description="As in `[policy]`, for this pair")
+    relay_threshold: int | None = Field(default=None, ge=1, le=PATHS_MAX, description="As in `[policy]`, for this pair")
+    relay_through: Through | None = Field(default=None, description="As in `[policy]`, for this pair")
 
 
 class PartnerDocument(Document):
@@ -126,6 +134,21 @@ class PolicyDocument(Document):
     suspect_margin_s: float = Field(default=_LIMITS.suspect_margin_s, ge=0, le=1e7)
     requalify_s: float = Field(default=_LIMITS.requalify_s, gt=0, le=1e7)
     max_trusted_nodes: int = Field(default=_LIMITS.max_trusted_nodes, ge=0, le=64)
+    relay_paths: int = Field(
+        default=_LIMITS.relay_paths,
+        ge=1,
+        le=PATHS_MAX,
+        description="Node-disjoint paths that a relayed key is split over",
+    )
+    relay_threshold: int = Field(
+        default=_LIMITS.relay_threshold,
+        ge=1,
+        le=PATHS_MAX,
+        description="Shares that give the key back; 1: no splitting",
+    )
+    relay_through: Through = Field(
+        default=["own", "partner", "leased"], description="Labels that nodes between may have"
+    )
     key_ttl_s: float = Field(default=_LIMITS.key_ttl_s, ge=60, le=31_536_000)
     redelivery_s: float = Field(default=_LIMITS.redelivery_s, ge=0, le=60)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from qanat.core.netfile.document import LinkDocument
 from qanat.core.netfile.places import Path
 from qanat.core.netfile.problems import near_miss
+from qanat.core.topology import Policy
+from qanat.core.trust import rule_problem
 
 PROTOCOLS = ("decoy-bb84",)
 MODULES = {key: LinkDocument.model_fields[key].default for key in ("transmitter", "receiver", "clock_hz")}
@@ -43,6 +45,7 @@ def meaning_problems(document: dict[str, object], known: Known) -> list[Found]:
         _saes(tables),
         _demands(tables),
         _partners(tables),
+        _relays(document, tables),
     )
     return [found for check in checks for found in check]
 
@@ -179,6 +182,25 @@ def _demands(tables: dict[str, list[Item]]) -> Iterator[Found]:
             yield path, f"an SAE always may share keys with itself; {pair[0]!r} stands here twice"
         elif len(pair) == 2 and (before := first.setdefault(frozenset(pair), index)) != index:
             yield path, f"this pair stands in demands[{before}] already"
+
+
+def _relays(document: dict[str, object], tables: dict[str, list[Item]]) -> Iterator[Found]:
+    """Numbers of paths and shares that keep what they promise, in the policy and where a demand says more."""
+    policy = document.get("policy", {})
+    common: Item = policy if isinstance(policy, dict) else {}
+    keys = ("relay_paths", "relay_threshold")
+    places: list[tuple[Path, Item]] = [(("policy",), common)]
+    places += [(("demands", index), item) for index, item in enumerate(tables["demands"])]
+    for path, item in places:
+        written = next((key for key in keys if key in item), None)
+        paths, threshold = (item.get(key, common.get(key, getattr(Policy(), key))) for key in keys)
+        if written is None or not all(type(number) is int for number in (paths, threshold)):
+            continue  # the default is good, and what is no number was told by ``shape.py``
+        if (wrong := rule_problem(int(str(paths)), int(str(threshold)))) is not None:
+            yield (*path, written), wrong
+    for index, site in enumerate(tables["sites"]):
+        if site.get("trusted") is False and site.get("trust", "untrusted") != "untrusted":
+            yield ("sites", index, "trust"), f"{site['trust']!r} beside `trusted = false`: say one of the two"
 
 
 def _partners(tables: dict[str, list[Item]]) -> Iterator[Found]:

@@ -11,6 +11,7 @@ from qanat.core.netfile.places import Path, Places, place_text
 from qanat.core.netfile.problems import Problem
 from qanat.core.netfile.shape import shape_problems
 from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Partner, Policy, Sae, Site
+from qanat.core.trust import Trust
 
 
 def read(text: str, known: Known) -> tuple[Network | None, list[Problem]]:
@@ -48,7 +49,8 @@ def _network(d: NetworkDocument) -> Network:
                 name=s.name or s.id,
                 latitude_deg=s.latitude_deg,
                 longitude_deg=s.longitude_deg,
-                is_trusted=s.trusted,
+                is_trusted=s.trusted and s.trust != "untrusted",
+                trust=Trust(s.trust),
             )
             for s in d.sites
         },
@@ -65,10 +67,16 @@ def _network(d: NetworkDocument) -> Network:
         links={LinkId(item.id): _link(item) for item in d.links},
         saes={SaeId(s.id): Sae(id=SaeId(s.id), site=SiteId(s.site)) for s in d.saes},
         demands=tuple(
-            Demand(saes=(SaeId(x.between[0]), SaeId(x.between[1])), rate_bits_per_s=x.rate_bits_per_s)
+            Demand(
+                saes=(SaeId(x.between[0]), SaeId(x.between[1])),
+                rate_bits_per_s=x.rate_bits_per_s,
+                relay_paths=x.relay_paths,
+                relay_threshold=x.relay_threshold,
+                relay_through=None if x.relay_through is None else tuple(map(Trust, x.relay_through)),
+            )
             for x in d.demands
         ),
-        policy=Policy(**d.policy.model_dump()),
+        policy=Policy(**d.policy.model_dump() | {"relay_through": tuple(map(Trust, d.policy.relay_through))}),
         partners={
             p.id: Partner(
                 id=p.id,

@@ -16,6 +16,7 @@ from qanat.km.events import (
     KeysBurned,
     KeysExpired,
     KeysQuarantined,
+    RelayAltered,
     RelayCompleted,
     RelayForwarded,
     RelayLost,
@@ -75,6 +76,16 @@ def _command(event: CommandApplied | CommandIgnored, _: bytes) -> dict[str, Valu
     return facts
 
 
+def _altered(event: RelayAltered, _: bytes) -> dict[str, Value]:
+    return {
+        "relay": event.relay,
+        "origin": event.origin,
+        "target": event.target,
+        "suspects": [str(site) for site in event.suspects],
+        "certain": str(event.is_certain).lower(),
+    }
+
+
 def _plain(*names: str) -> Callable[[Any, bytes], dict[str, Value]]:
     def facts(event: Any, _: bytes) -> dict[str, Value]:
         return {name: getattr(event, name) for name in names if getattr(event, name) is not None}
@@ -92,10 +103,11 @@ KINDS: dict[type, tuple[str, str, Callable[[Any, bytes], dict[str, Value]]]] = {
     RelayCompleted: ("relayed", "Keys reached the other end of a relay.", _plain("relay", "target", "size_bits")),
     RelayForwarded: (
         "relay_passed",
-        "Keys of two other sites were in this node in clear.",
+        "Keys of two other sites, or one share of them, were in this node in clear.",
         _plain("relay", "origin", "target", "size_bits"),
     ),
     RelayLost: ("relay_lost", "A relay did not arrive.", _plain("relay", "target", "reason")),
+    RelayAltered: ("relay_altered", "Somebody on the way changed relayed keys, or a share of them.", _altered),
     CommandApplied: ("command", "A command of the controller was obeyed.", _command),
     CommandIgnored: ("command_ignored", "A command of the controller was not obeyed.", _command),
 }

@@ -10,6 +10,7 @@ from qanat.km.events import (
     KeysQuarantined,
     KmeEvent,
     PeerMisbehaved,
+    RelayAltered,
     RelayLost,
     StoreRestored,
 )
@@ -35,6 +36,12 @@ class Telling:
                 )
             case RelayLost():
                 self._sentences.append(("note", f"a relay to {event.target} was lost: {event.reason}"))
+            case RelayAltered():
+                who = " or ".join(event.suspects)
+                sure = "" if event.is_certain else ", among others perhaps"
+                self._sentences.append(
+                    ("note", f"keys from {event.origin} to {event.target} were changed by {who}{sure}")
+                )
             case PeerMisbehaved():
                 self._sentences.append(("note", f"the KME of {event.peer} misbehaved: {event.reason}"))
             case StoreRestored():
