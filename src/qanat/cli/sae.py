@@ -74,9 +74,8 @@ def show(place: Path | None, *, as_json: bool) -> int:
         )
         return 0
     for one in rows:
-        print(
-            f"{one.name:<24} until {one.ends:%Y-%m-%d %H:%M}  {'revoked' if one.is_revoked else 'good':<8} {one.serial:x}"
-        )
+        state_word = "revoked" if one.is_revoked else "good"
+        print(f"{one.name:<24} until {one.ends:%Y-%m-%d %H:%M}  {state_word:<8} {one.serial:x}")
     if not rows:
         print("no certificate was issued here yet; `qanat up` issues one to every application of the network file")
     return 0
