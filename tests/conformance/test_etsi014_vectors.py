@@ -48,12 +48,10 @@ def body_of(case: dict[str, Any]) -> bytes | None:
     return None if case.get("body") is None else case["body"].encode()
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].get("gateway") != "kme"])
 def test_the_answer_is_the_one_in_the_table(
     case: dict[str, Any], two: TwoKmes, connection: http.client.HTTPSConnection
 ) -> None:
-    if case.get("gateway") == "kme":
-        pytest.skip("needs a real KME: see the test below")
     connection.request(case["verb"], case["path"], body_of(case), request_headers(case))
     answer = connection.getresponse()
     body = answer.read()
