@@ -19,6 +19,7 @@ from starlette.responses import Response
 from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.node.api import openapi
 from qanat.node.api.limits import CallLimit
 from qanat.node.api.request import (
     Refused,
@@ -26,6 +27,7 @@ from qanat.node.api.request import (
     caller_of,
     check_content_type,
     is_gone,
+    is_openapi,
     query_of,
     target_of,
     whole_number,
@@ -120,6 +122,8 @@ class KeyDelivery:
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)
         self._count_call(caller)
+        if is_openapi(scope):
+            return answered(200, openapi.encoded())
         other, method = target_of(scope)
         body = await body_of(scope, receive)
         if body is None:
