@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,19 @@ from qanat.keyrate.search import optimised
 
 REPEATS = 3
 IMPORT = "import time; a = time.perf_counter(); import qanat.keyrate as k; k.decoy_bb84; print(time.perf_counter() - a)"
+
+
+ONE_POINT = 300  # calls with a single number
+SPREAD = {"n_x": 1e7, "decoys": "two", "intensity_spread": 0.02}
+MORE: dict[str, tuple[tuple[str, dict[str, Any], bool], ...]] = {  # what besides, with what, whether optimised
+    "decoy-bb84": (
+        ("n_x 1e7 and intensities 2 % off", SPREAD, True),
+        ("n_x 1e7 and unequal detectors", {"n_x": 1e7, "efficiency_ratio": 0.9}, False),
+        ("pulses correlated by 0.1 %", {"correlation_spread": 1e-3}, False),
+    ),
+    "mdi": (("n_sent 1e13", {"n_sent": 1e13}, False), ("n_sent 1e13", {"n_sent": 1e13}, True)),
+    "mdi-four": (("n_sent 1e13", {"n_sent": 1e13}, False), ("n_sent 1e13", {"n_sent": 1e13}, True)),
+}
 
 
 def cpu_s(run: Callable[[], object]) -> float:
@@ -55,6 +70,12 @@ def rows_of(name: str) -> list[dict[str, object]]:
     if "n_x" in names:
         found.append(row(name, "fixed, n_x 1e7", len(many), lambda: protocol(distance_km=many, n_x=1e7)))
         found.append(row(name, "optimised, n_x 1e7", len(few), lambda: optimised(protocol, distance_km=few, n_x=1e7)))
+    for what, given, is_best in MORE.get(name, ()):
+        lengths = few if is_best else many
+        run = partial(optimised, protocol, **given) if is_best else partial(protocol, **given)
+        how = "optimised" if is_best else "fixed"
+        found.append(row(name, f"{how}, {what}", len(lengths), partial(run, distance_km=lengths)))
+    found.append(row(name, "one point", ONE_POINT, lambda: [protocol(distance_km=50.0) for _ in range(ONE_POINT)]))
     return found
 
 

@@ -330,6 +330,7 @@ def states() -> str:
     from qanat.control import state as link_states
     from qanat.core.records import Role
     from qanat.distill.states import HEARABLE, State
+    from qanat.km.lifecycle import TABLE, KeyEvent, KeyState
 
     says = _comments(State)
     text = (
@@ -353,7 +354,26 @@ def states() -> str:
     text += "\n## Of a QKD link, as the controller sees it\n\n```text\n" + _picture(link_states) + "\n```\n\n"
     comments = _comments(link_states.LinkState)
     rows = [(f"`{state}`", comments[state.name]) for state in link_states.LinkState]
-    return text + table(("state", "what the controller believes"), rows)
+    text += table(("state", "what the controller believes"), rows)
+    text += (
+        "\n## Of a key, at one site\n\nOne table (`src/qanat/km/lifecycle.py`) judges every step of a key; a step that "
+        "is not in it raises.\n[Why it looks so](../explanation/life-of-a-key.md).\n\n"
+    )
+    text += _key_picture(TABLE) + "\n"
+    text += table(("state", "event", "becomes", "who may cause it", "for delivery"), [tuple(step) for step in TABLE])
+    says, does = _comments(KeyState), _comments(KeyEvent)
+    text += "\n" + table(("state", "where the key stands"), [(f"`{s}`", says[s.name]) for s in KeyState])
+    return text + "\n" + table(("event", "what it is"), [(f"`{e}`", does[e.name]) for e in KeyEvent])
+
+
+def _key_picture(steps: Any) -> str:
+    """The table of a key's life, drawn: every state that leads on, with its ways out."""
+    lines = []
+    for state in dict.fromkeys(step.state for step in steps):
+        lines.append(f"{state}")
+        lines += [f"   |-- {step.event:8} --> {step.to}" for step in steps if step.state is state]
+        lines.append("")
+    return "```text\n" + "\n".join(lines[:-1]) + "\n```\n"
 
 
 def _tag(kind: Any) -> int:

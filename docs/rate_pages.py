@@ -18,7 +18,8 @@ from qanat.keyrate.protocol import Protocol
 from qanat.keyrate.search import optimised
 
 FOLDER = Path(__file__).parent / "reference" / "rates"
-LENGTHS_KM = {"cv-gaussian": 120.0, "cv-qpsk": 80.0, "hd-bb84": 200.0, "di": 4.0, "mdi": 260.0, "bbm92": 260.0}
+RELAY_KM = {"mdi": 260.0, "mdi-four": 260.0}
+LENGTHS_KM = {"cv-gaussian": 120.0, "cv-qpsk": 80.0, "hd-bb84": 200.0, "di": 4.0, "bbm92": 260.0, **RELAY_KM}
 RELAYED_KM = 600.0  # twin-field and mode pairing reach further than the rest
 DIRECT_KM = 200.0
 

@@ -213,6 +213,7 @@ class TwoKmes:
         shutdown_s: float = 5.0,
         answer_timeout_s: float = 8.0,
         calls_per_s: float | None = None,
+        redelivery_s: float = 0.0,
     ) -> None:
         long_ago = datetime.now(UTC) - timedelta(days=400)
         self.authority = Authority(folder / "ca", "test network", start=long_ago)
@@ -233,6 +234,7 @@ class TwoKmes:
                     calls_per_s=calls_per_s,
                     answer_timeout_s=answer_timeout_s,
                     on_burned=kme.count_burned,
+                    redelivery_s=redelivery_s,
                 ),
                 host="127.0.0.1",
                 port=0,

@@ -6,7 +6,7 @@ from scipy.linalg import block_diag, eigvalsh
 
 from qanat.keyrate import bb84, decoy_bb84
 from qanat.keyrate.fibre import binary_entropy
-from qanat.keyrate.mismatch import unknown_share
+from qanat.keyrate.mismatch import in_a_block, unknown_share
 from qanat.keyrate.parameter import ParameterError
 from qanat.keyrate.protocol import Values
 
@@ -142,7 +142,86 @@ def test_more_unequal_detectors_give_less_key(protocol):
 
 
 @pytest.mark.parametrize("protocol", [bb84, decoy_bb84], ids=lambda protocol: protocol.name)
-@pytest.mark.parametrize(("beside", "why"), [({"n_x": 1e7}, "asymptotic"), ({"mu_trojan": 1e-6}, "mu_trojan")])
-def test_what_is_not_bounded_is_refused(protocol, beside, why):
-    with pytest.raises(ParameterError, match=why):
-        protocol(efficiency_ratio=0.9, **beside)
+def test_what_is_not_bounded_is_refused(protocol):
+    with pytest.raises(ParameterError, match="mu_trojan"):
+        protocol(efficiency_ratio=0.9, mu_trojan=1e-6)
+
+
+# Blocks.
+
+KINDS = 3  # of light that Eve sends
+
+
+def a_block(rng, ratio, p_basis):
+    """Good clicks of the key basis and their errors, clicks, and errors seen in the test, of many attacks at once.
+
+    Pulses of each kind that pass the filter get labels; they click as Eve likes, but with the coin's probability at
+    least, and in the test more rarely where they would be errors.
+    """
+    count = len(ratio)
+    passed = (10 ** rng.uniform(2, 7, (KINDS, count))).astype(int)
+    p = np.stack([p_basis**2, (1 - p_basis) ** 2, 2 * p_basis * (1 - p_basis)], axis=-1)
+    in_key, in_test, _ = np.moveaxis(rng.multinomial(passed, p), -1, 0)
+    good = rng.binomial(in_key, ratio)
+    clicked = good + rng.binomial(in_key - good, rng.uniform(0, 1, (KINDS, count)) ** rng.integers(0, 2, count))
+    error = rng.choice([0.0, 0.01, 0.1, 0.5], (KINDS, count))
+    wrong = rng.binomial(good, error)
+    seen = rng.binomial(rng.binomial(in_test, error), ratio + (1 - ratio) * rng.choice([0.0, 1.0], (KINDS, count)))
+    return good.sum(axis=0), wrong.sum(axis=0), clicked.sum(axis=0).astype(float), seen.sum(axis=0).astype(float)
+
+
+def broken(seed, share, share_phase, believed=1.0, count=10_000):
+    """How often the good clicks and their errors are on the wrong side; ``believed`` is how much less unequal Eve is
+    thought to make detectors."""
+    rng = np.random.default_rng(seed)
+    ratio, p_basis = rng.uniform(0.1, 0.99, count), rng.uniform(0.2, 0.9, count)
+    good, wrong, clicked, seen = a_block(rng, ratio, p_basis)
+    values = Values({"efficiency_ratio": ratio**believed, "p_basis": p_basis})
+    kept, rate = in_a_block(values, clicked, np.zeros(count), seen, np.float64(share), np.float64(share_phase))
+    return [(kept > good).sum(), ((kept > 0) & (rate * kept < wrong * (1 - 1e-12))).sum(), (kept > 0.8 * good).sum()]
+
+
+def test_blocks_keep_what_is_promised_against_random_attacks():
+    # 1e4 attacks with 1e-10 each: one broken bound has probability 2e-6.
+    assert broken(561, 1e-10, 1e-10)[:2] == [0, 0]
+    assert broken(561, 1e-10, 1e-10)[2] > 500  # and the bound is tight for some
+
+
+def test_blocks_keep_loose_failure_probabilities_too_and_a_wrong_bound_is_seen():
+    too_many, too_few, _ = broken(562, 0.01, 0.01)
+    assert max(too_many, too_few) < 150  # 100 at worst; 150 has probability 1e-6
+    assert min(broken(563, 0.999_999, 0.999_999)[:2]) > 100
+    assert broken(564, 1e-10, 1e-10, believed=0.5)[0] > 500  # detectors more unequal than is believed
+
+
+BLOCKS = [(bb84, {}), (decoy_bb84, {"decoys": "two", "omega": 2e-4, "nu": 0.1}), (decoy_bb84, {"decoys": "one"})]
+
+
+@pytest.mark.parametrize(("protocol", "variant"), BLOCKS)
+def test_blocks_give_less_than_no_end_of_pulses_and_in_the_end_as_much(protocol, variant):
+    ratios, lengths = np.array([0.999, 0.9, 0.6, 0.3])[:, None, None], np.linspace(0, 100, 11)[:, None]
+    held = {"distance_km": lengths, "n_x": np.logspace(4, 18, 29), "p_basis": 0.8, **variant}
+    equal, finite = protocol(**held), protocol(efficiency_ratio=ratios, **held)
+    assert (np.diff(finite.rate_per_pulse, axis=-1) >= -1e-15).all()
+    assert (finite.rate_per_pulse[0] <= equal.rate_per_pulse).all()
+    # In the end r [1 - h(e / r)] of a click is left.
+    kept = finite.terms["single_photon_bits" if variant else "sifted_bits"]
+    all_of_them = equal.terms["single_photon_bits" if variant else "sifted_bits"]
+    assert kept[..., -1] == pytest.approx(np.broadcast_to(ratios * all_of_them, kept.shape)[..., -1], rel=1e-4)
+    error, phase = equal.terms["phase_error_rate"], finite.terms["phase_error_rate"]
+    least = np.minimum(np.broadcast_to(error / ratios, phase.shape)[..., -1], 0.5)
+    assert phase[..., -1] == pytest.approx(least, rel=1e-3)
+    if not variant:
+        limit = 0.64 * protocol(distance_km=lengths, efficiency_ratio=ratios).rate_per_pulse
+        assert (finite.rate_per_pulse <= limit).all()
+        assert finite.rate_per_pulse[..., -1:] == pytest.approx(limit, rel=0.01)
+        assert (limit > 0).sum() > 20
+
+
+def test_unequal_detectors_cost_one_share_more_and_nothing_if_equal():
+    usual = {"n_x": 1e8, "decoys": "two", "omega": 2e-4, "nu": 0.1, "distance_km": 20.0}
+    equal, nearly = decoy_bb84(**usual), decoy_bb84(efficiency_ratio=1 - 1e-12, **usual)
+    assert equal.rate_per_pulse == decoy_bb84(efficiency_ratio=1.0, **usual).rate_per_pulse
+    assert nearly.terms["secrecy_bits"] == pytest.approx(-6 * np.log2(22 / 1e-9), rel=1e-12)
+    assert equal.terms["secrecy_bits"] == pytest.approx(-6 * np.log2(21 / 1e-9), rel=1e-12)
+    assert 0.99 * equal.rate_per_pulse < nearly.rate_per_pulse < equal.rate_per_pulse

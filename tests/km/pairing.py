@@ -142,6 +142,11 @@ class World:
         self.given: dict[object, SecretBits] = {}
         self.taken: dict[object, SecretBits] = {}
         self.crash_count = 0
+        self.skew_ns: dict[str, int] = {}  # how far a site's clock goes ahead
+
+    def clock(self, site: str) -> int:
+        """What the site's clock shows."""
+        return self.now_ns + self.skew_ns.get(site, 0)
 
     def _engine(self, site: str) -> Kme:
         return Kme(
@@ -165,7 +170,7 @@ class World:
                     if isinstance(error, StoreCrashed):
                         raise
                     refusal = error
-                frames = kme.frames_to_send(self.now_ns)
+                frames = kme.frames_to_send(self.clock(site))
                 events = kme.events()
         except StoreCrashed:
             self.restart(site)
@@ -198,7 +203,10 @@ class World:
         end_ns = self.now_ns + duration_ns
         while True:
             times = [arrival[0] for arrival in self.flying]
-            times += [max(self.now_ns, kme.deadline_ns() or end_ns) for kme in self.kmes.values()]
+            times += [
+                max(self.now_ns, (kme.deadline_ns() or self.clock(site) + duration_ns) - self.skew_ns.get(site, 0))
+                for site, kme in self.kmes.items()
+            ]
             times += [self.now_ns for kme in self.kmes.values() if kme.deadline_ns() == 0]
             next_ns = min([time for time in times if time <= end_ns], default=None)
             if next_ns is None:
@@ -215,13 +223,13 @@ class World:
             _, _, source, target, frame = arrival
             is_busy = True
             with survived():
-                self.call(target, lambda kme, s=source, f=frame: kme.receive(s, f, self.now_ns))
+                self.call(target, lambda kme, s=source, f=frame, t=target: kme.receive(s, f, self.clock(t)))
         for site, kme in list(self.kmes.items()):
             deadline_ns = kme.deadline_ns()
-            if deadline_ns is not None and deadline_ns <= self.now_ns:
+            if deadline_ns is not None and deadline_ns <= self.clock(site):
                 is_busy = True
                 with survived():
-                    self.call(site, lambda kme: kme.on_deadline(self.now_ns))
+                    self.call(site, lambda kme, s=site: kme.on_deadline(self.clock(s)))
         return is_busy
 
     # --- what tests do
@@ -236,7 +244,7 @@ class World:
                         block = a_block(
                             link, index, start_ns=start_ns, size_bytes=size_bytes, signed=link in self.signed_links
                         )
-                        self.call(site, lambda kme, b=block: kme.add_block(b, self.now_ns))
+                        self.call(site, lambda kme, b=block, s=site: kme.add_block(b, self.clock(s)))
                         break
         self._numbers[link] = number + count
         return number + count - 1
@@ -247,7 +255,7 @@ class World:
             command = Command(
                 revision=self._revision, site=SiteId(site), action=action, reason="test", at_ns=self.now_ns, **fields
             )
-            self.call(site, lambda kme, c=command: kme.apply(c, self.now_ns))
+            self.call(site, lambda kme, c=command, s=site: kme.apply(c, self.clock(s)))
 
     def route(self, source: str, target: str, *links: str) -> None:
         self.command(Action.SET_ROUTE, source, target, source=source, target=target, links=tuple(links))
@@ -255,7 +263,9 @@ class World:
     def enc(self, master: str, slave: str, number: int = 1, size: int | None = None, **fields) -> KeyContainer:
         """Get key at the master's site; the world remembers the bits."""
         request = KeyRequest(number=number, size=size, **fields)
-        container = self.call(master[0], lambda kme: kme.enc_keys(SaeId(master), SaeId(slave), request, self.now_ns))
+        container = self.call(
+            master[0], lambda kme: kme.enc_keys(SaeId(master), SaeId(slave), request, self.clock(master[0]))
+        )
         for key in container.keys:
             assert key.key_id not in self.given, "a key was given to a master twice"
             assert all(key.key != other for other in self.given.values()), "the same bits have two names"
@@ -263,7 +273,9 @@ class World:
         return container
 
     def dec(self, slave: str, master: str, key_ids: list) -> KeyContainer:
-        container = self.call(slave[0], lambda kme: kme.dec_keys(SaeId(slave), SaeId(master), key_ids, self.now_ns))
+        container = self.call(
+            slave[0], lambda kme: kme.dec_keys(SaeId(slave), SaeId(master), key_ids, self.clock(slave[0]))
+        )
         for key in container.keys:
             assert key.key_id not in self.taken, "a key was given to a slave twice"
             self.taken[key.key_id] = key.key
@@ -272,7 +284,7 @@ class World:
         return container
 
     def report(self, site: str):
-        return self.kmes[site].report(self.now_ns)
+        return self.kmes[site].report(self.clock(site))
 
     def stored(self, site: str, peer: str) -> int:
         return next((pair.stored_keys for pair in self.report(site).pairs if pair.peer == peer), 0)

@@ -90,7 +90,7 @@ class Trouble:
             store.crash_at_commit(None)
         self.resume()
         for link in world.network.links:
-            world.distil(link, 2, start_ns=1_000_000 * S)
+            world.distil(link, 4, start_ns=1_000_000 * S)  # old light that only some know as condemned wastes relays
         world.run(30 * S)
         container = world.enc("a1", f"{self.end}1", 2)
         world.run(S)

@@ -153,7 +153,7 @@ def test_an_alarm_on_any_part_takes_the_waiting_copies_back_everywhere(link):
     for site in "abcd":
         assert world.account(site, "copies/a").held_bits == 0
     assert world.account("b", "copies/a").delivered_bits == 2 * 256  # b1 has them, though b2 does not
-    assert world.account("c", "copies/a").quarantined_bits == 2 * 256
+    assert world.account("c", "copies/a").compromised_bits == 2 * 256
     world.check_ledgers()
 
 

@@ -240,7 +240,7 @@ def test_a_quarantine_takes_direct_and_relayed_keys_that_rest_on_the_link():
     world.command(Action.QUARANTINE, link="b-d", since_ns=0)
     assert world.stored("a", "d") == 0
     assert world.of_kind("a", KeysQuarantined)[-1].count == 32  # 16 to give out, 16 for masters at d
-    assert world.account("d", "relay/a").quarantined_bits == held > 0
+    assert world.account("d", "relay/a").compromised_bits == held > 0
     with pytest.raises(KeyDeliveryError):
         world.dec("d1", "a1", key_ids)  # given to the master, but not to the slave any more
     assert world.account("b", "b-d").held_bits == world.account("d", "b-d").held_bits == 0
@@ -274,7 +274,7 @@ def test_a_quarantine_at_one_end_reaches_the_other_without_a_command():
     world.command(Action.QUARANTINE, "b", link="b-d", since_ns=0)
     world.run(S)
     assert world.account("d", "b-d").held_bits == 0
-    assert world.account("d", "b-d").quarantined_bits > 0
+    assert world.account("d", "b-d").compromised_bits > 0
     world.check_ledgers()
 
 
@@ -292,7 +292,7 @@ def test_a_relay_on_its_way_when_the_alarm_comes_is_not_used():
     world.run(10 * S)
     assert world.stored("a", "c") == 0
     assert not world.of_kind("a", RelayCompleted)
-    assert world.account("c", "relay/a").quarantined_bits > 0
+    assert world.account("c", "relay/a").compromised_bits > 0
     world.check_ledgers()
 
 

@@ -83,7 +83,7 @@ def test_the_files_are_private_and_hold_no_key_in_clear(path):
 def test_erasing_a_piece_leaves_neither_data_key_nor_bits_in_the_files(path):
     store = SqliteStore(path, kek=KEK, entropy=SystemEntropy())
     fill(store)
-    data_key, bits = store._db.execute("SELECT data_key, bits FROM piece").fetchone()
+    data_key, bits = store._db.execute("SELECT wrapped, bits FROM piece JOIN data_key USING (name)").fetchone()
     with store.transaction():
         store.delete_piece(BlockId("p"))
     store.close()

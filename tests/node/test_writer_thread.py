@@ -67,6 +67,9 @@ class Engine:
         self.due_ns = None
         self.said.append("deadline")
 
+    def requests_to_send(self, now_ns: int) -> list[object]:
+        return []
+
     def frames_to_send(self, now_ns: int) -> list[Any]:
         return []
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from both import CLIENTS
 from memory_kme import STOCK, Files, TwoKmes
 
 from qanat.core.errors import EnvironmentProblem, KeyUnavailable, MisuseError
@@ -37,6 +38,12 @@ from qanat.sae.keys import DeliveredKey
 from qanat.sae.seal import open_file, seal_file
 
 ALICE, BOB, CAROL = SaeId("alice"), SaeId("bob"), SaeId("carol")
+
+
+@pytest.fixture(params=CLIENTS, autouse=True)
+def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here runs twice, once with each client."""
+    monkeypatch.setattr(sys.modules[__name__], "KeyDeliveryClient", CLIENTS[request.param])
 
 
 def client(two: TwoKmes, sae: str, files: Files | None = None) -> KeyDeliveryClient:
@@ -345,6 +352,6 @@ def test_a_controller_cannot_pose_as_a_kme(two: TwoKmes) -> None:
 
 def test_importing_the_client_is_light() -> None:
     heavy = {"numpy", "scipy", "numba", "starlette", "uvicorn", "cryptography", "pydantic", "msgspec"}
-    code = "import sys, qanat.sae.client, qanat.sae.seal; print(*sys.modules)"
+    code = "import sys, qanat.sae.client, qanat.sae.async_client, qanat.sae.seal; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not heavy & set(loaded)

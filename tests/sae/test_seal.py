@@ -130,7 +130,7 @@ def test_a_header_that_claims_a_monstrous_size_is_refused_at_once(tmp_path: Path
     path = sealed(tmp_path, b"hello", new_key())
     content = path.read_bytes()
     claim = content.replace(b'"size_bytes": 5', b'"size_bytes": 9' + b"0" * 25)
-    place = len(b"qanat sealed file 1\n")
+    place = len(b"qanat sealed file 2\n")
     length = int.from_bytes(content[place : place + 4]) + 25
     path.write_bytes(claim[:place] + length.to_bytes(4) + claim[place + 4 :])
     with pytest.raises(NotSealed, match="should have"):

@@ -101,16 +101,13 @@ class CooksTheBooks(Kme):
 class ForgetsQuarantine(Kme):
     """It says that it took the command, and does nothing."""
 
-    def _quarantine(self, command: Command) -> None:
-        pass
-
     def apply(self, command: Command, now_ns: int) -> None:
         if command.action is not Action.QUARANTINE:
             super().apply(command, now_ns)
             return
         from qanat.km.events import CommandApplied
 
-        self._revision = command.revision
+        self._commands.revision = command.revision
         self._c.events.append(CommandApplied(command=command))
 
 

@@ -24,7 +24,19 @@ key = typer.Typer(no_args_is_help=True, help="Fetch keys as an application would
 attack = typer.Typer(no_args_is_help=True, help="Let Eve act on the (simulated) light of a link.")
 fault = typer.Typer(no_args_is_help=True, help="Cut and mend fibres.")
 identity = typer.Typer(no_args_is_help=True, help="ML-DSA identities, by which two ends know each other.")
-groups = {"link": link, "key": key, "attack": attack, "fault": fault, "identity": identity}
+audit = typer.Typer(no_args_is_help=True, help="What the KMEs wrote down: is it whole, and what does it say.")
+kme = typer.Typer(no_args_is_help=True, help="The key store of one KME.")
+integrate = typer.Typer(no_args_is_help=True, help="Give delivered keys to WireGuard, strongSwan and OpenSSL.")
+groups = {
+    "link": link,
+    "key": key,
+    "attack": attack,
+    "fault": fault,
+    "identity": identity,
+    "audit": audit,
+    "kme": kme,
+    "integrate": integrate,
+}
 for name, group in groups.items():
     app.add_typer(group, name=name)
 

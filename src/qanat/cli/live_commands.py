@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qanat.cli.app import Json, State, attack, fault, key, link
+from qanat.cli.app import Json, State, attack, audit, fault, key, link
 
 
 @link.command("list")
@@ -123,3 +123,36 @@ def fault_mend(fibre: str, as_json: Json = False, state: State = None) -> None:
     from qanat.cli import live
 
     raise typer.Exit(live.change(state, as_json, "mend", fibre=fibre))
+
+
+Site = Annotated[str | None, typer.Option(help="Only this site's KME.", show_default=False)]
+
+
+@audit.command("verify")
+def audit_verify(
+    site: Site = None,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(help="SITE:ENTRIES:HASH that you wrote down earlier; must still be in it.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Check files, hash chain, signatures and the head that each key store remembers; exit code 1 when not whole."""
+    from qanat.cli import audit as shown
+
+    raise typer.Exit(shown.verify(state, site, anchor or [], as_json))
+
+
+@audit.command("show")
+def audit_show(
+    site: Site = None,
+    since: Annotated[str | None, typer.Option(help="ISO time, local if it names no zone.", show_default=False)] = None,
+    kind: Annotated[str | None, typer.Option(help="Only entries of this kind.", show_default=False)] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Print audit entries of all sites in the order of time; exit code 1 when none fits."""
+    from qanat.cli import audit as shown
+
+    raise typer.Exit(shown.show(state, site, since, kind, as_json))

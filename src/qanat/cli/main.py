@@ -10,11 +10,22 @@ from typing import NoReturn
 
 import typer
 
-from qanat.cli import network_commands, study_commands, module_commands, live_commands  # isort: skip - as --help lists
+from qanat.cli import network_commands, study_commands, module_commands, live_commands, kme_commands  # isort: skip - as --help lists
+from qanat.cli import seal_commands, integrate_commands  # isort: skip
 from qanat.cli.app import app
 from qanat.core.errors import EnvironmentProblem, QanatError
 
-__all__ = ["app", "live_commands", "main", "module_commands", "network_commands", "study_commands"]
+__all__ = [
+    "app",
+    "integrate_commands",
+    "kme_commands",
+    "live_commands",
+    "main",
+    "module_commands",
+    "network_commands",
+    "seal_commands",
+    "study_commands",
+]
 
 
 def main() -> None:

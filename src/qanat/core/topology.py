@@ -163,6 +163,9 @@ class Policy:
             may have begun below what a monitor can see.
         requalify_s: Link time of good blocks before a link that was alarmed serves again.
         max_trusted_nodes: Longest relay, in nodes between the ends.
+        key_ttl_s: Wall clock from the making of a key to its destruction at both ends, delivered or not.
+        redelivery_s: A KME keeps an answer with keys for so long in memory, so that the application whose
+            connection broke may have the same keys again; 0 keeps none.
     """
 
     key_size_bits: int = 256
@@ -172,6 +175,8 @@ class Policy:
     suspect_margin_s: float = 2.0
     requalify_s: float = 1.0
     max_trusted_nodes: int = 4
+    key_ttl_s: float = 86_400.0  # a day
+    redelivery_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qanat.keyrate.protocols.e91 import e91
     from qanat.keyrate.protocols.hd_bb84 import hd_bb84
     from qanat.keyrate.protocols.mdi import mdi
+    from qanat.keyrate.protocols.mdi_four import mdi_four
     from qanat.keyrate.protocols.mode_pairing import mode_pairing
     from qanat.keyrate.protocols.plob import plob
     from qanat.keyrate.protocols.six_state import six_state
@@ -50,6 +51,7 @@ __all__ = [
     "e91",
     "hd_bb84",
     "mdi",
+    "mdi_four",
     "mode_pairing",
     "plob",
     "six_state",

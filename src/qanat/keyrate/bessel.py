@@ -41,6 +41,6 @@ def _series(x: Array, first: int, base: float) -> Array:
             continue
         term = power * (base**k - base if base > 1 else 1.0)
         total = total + term
-        if np.all(term <= 1e-18 * total):
+        if (term <= 1e-18 * total).all():
             break
     return total

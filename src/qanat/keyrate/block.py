@@ -43,11 +43,6 @@ BLOCK_CONSTRAINTS = (
         holds=lambda values: np.asarray((not is_finite(values)) | (values["sifting"] == 1.0)),
     ),
 )
-NO_MISMATCH_IN_A_BLOCK = Constraint(
-    name="efficiency_ratio",
-    text="the bound on unequal detectors is asymptotic: efficiency_ratio must be 1 with a block size",
-    holds=lambda values: np.asarray((not is_finite(values)) | (values["efficiency_ratio"] == 1.0)),
-)
 NO_TROJAN_IN_A_BLOCK = Constraint(
     name="mu_trojan",
     text="the bound on a Trojan-horse probe is asymptotic: mu_trojan must be 0 with a block size",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qanat.keyrate import mismatch, trojan, uncertain_light
+from qanat.keyrate.correlated import widened
 from qanat.keyrate.decoy import single_photon_errors_from, single_photons_from, vacuum_from
 from qanat.keyrate.decoy_light import Counts
 from qanat.keyrate.fibre import background, binary_entropy, ratio, transmittance
@@ -91,17 +92,17 @@ def known(values: Values, channel: Channel) -> Known:
 
 
 def known_uncertain(values: Values, channel: Channel) -> Known:
-    """Intensities within intervals: ``uncertain_light``; of the key, the signal is all."""
+    """Intensities within intervals: ``uncertain_light``, ``correlated``; of the key, the signal is all."""
     light = UncertainLight(
         intensities=intensities_of(values),
         p_intensities=(ONE, *(ZERO,) * (len(intensities_of(values)) - 1)),
         intervals=tuple(uncertain_light.interval(values, each) for each in intensities_of(values)),
     )
-    q, m = (tuple(map(of, light.intensities)) for of in (channel.gain, channel.errors))
-    q0 = np.maximum(light.empty(q, q), 0.0)
-    single = light.single_beside(q, q, m, ZERO) if len(q) == 2 else light.single(q, q, q0)
+    q, m = (widened(values, tuple(map(of, light.intensities))) for of in (channel.gain, channel.errors))
+    q0 = np.maximum(light.empty(*q), 0.0)
+    single = light.single_beside(*q, m[1], ZERO) if len(q[0]) == 2 else light.single(*q, q0)
     q1 = np.maximum(single, 0.0)
-    e1 = np.clip(ratio(light.errors(m, m), q1, 0.5), 0.0, 0.5)
+    e1 = np.clip(ratio(light.errors(*m), q1, 0.5), 0.0, 0.5)
     w0, w1 = (light.intervals[0].weight(photons)[MOST] for photons in (0, 1))
     return Known(y0=q0 / w0, y1=q1 / w1, e1=e1, q0=q0, q1=q1)
 

@@ -65,10 +65,10 @@ def binary_entropy(x: Array) -> Array:
         >>> binary_entropy(np.array([0.0, 0.5, 1.0])).tolist()
         [0.0, 1.0, 0.0]
     """
-    x = np.clip(x, 0.0, 1.0)
-    inner = np.where((x > 0) & (x < 1), x, 0.5)
+    is_inside = (x > 0) & (x < 1)
+    inner = np.where(is_inside, x, 0.5)
     h = -(inner * np.log2(inner) + (1 - inner) * np.log1p(-inner) / LN2)
-    return np.where((x > 0) & (x < 1), h, 0.0)
+    return np.where(is_inside, h, 0.0)
 
 
 def phase_entropy(x: Array) -> Array:

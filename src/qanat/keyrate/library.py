@@ -16,6 +16,7 @@ FILES: Final[dict[str, str]] = {
     "bbm92": "bbm92",
     "e91": "e91",
     "mdi": "mdi",
+    "mdi-four": "mdi_four",
     "tf-original": "tf_original",
     "tf-cal": "tf_cal",
     "tf-sns": "tf_sns",

@@ -7,6 +7,10 @@ Source: Tomamichel, Lim, Gisin, Renner, Nat. Commun. 3, 634 (2012), eq. (2), for
 
 n bits of key, k others compared in the test basis, Q their error rate. The live path's ``tomamichel2012`` uses the same
 mu (``sampling.serfling``) and backs it by the exact law: its length never exceeds the one here.
+
+Where detectors may be unequal (``efficiency_ratio`` below 1, BB84), of n bits those count that ``mismatch.in_a_block``
+leaves. Of epsilon_sec a quarter then pays for how many these are, a quarter for their errors, a half for hashing as
+before: 2 (epsilon_sec / 8) in place of 2 (epsilon_sec / 4).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import numpy as np
 
 from qanat.keyrate.block import epsilons, missing_from_phase, pulses, signed_length, verification
 from qanat.keyrate.fibre import binary_entropy, ratio
+from qanat.keyrate.mismatch import in_a_block
 from qanat.keyrate.parameter import Array
 from qanat.keyrate.protocol import Found, Values
 from qanat.keyrate.sampling import serfling
@@ -78,10 +83,14 @@ def key(values: Values, seen: Pairs, n_sent: Array) -> Found:
     qber = np.minimum(ratio(seen.key_errors, seen.key, 0.5), 0.5)
     deviation = serfling(n, k, values["epsilon_sec"] / 4)
     phase = ratio(seen.test_errors, seen.test, 0.5) + deviation
+    kept = seen.key
+    if "efficiency_ratio" in values:
+        share = values["epsilon_sec"] / 4
+        kept, phase = in_a_block(values, seen.key, phase, seen.test_errors, share, (share / 2) ** 2)
     missing = missing_from_phase(n, phase) + np.maximum(1 - seen.key, 0.0) + np.maximum(1 - seen.test, 0.0)
     parts = {
-        "sifted": seen.key,
-        "phase_error": -seen.key * binary_entropy(np.minimum(phase, 0.5)),
+        "sifted": kept,
+        "phase_error": -kept * binary_entropy(np.minimum(phase, 0.5)),
         "reconciliation": -values["f_ec"] * seen.key * binary_entropy(qber),
         "verification": -verification(values),
         "secrecy": 2 * np.log2(values["epsilon_sec"]),

@@ -13,7 +13,7 @@ from math import comb, factorial
 import numpy as np
 
 from qanat.keyrate.bessel import i0_less_1
-from qanat.keyrate.parameter import Array
+from qanat.keyrate.parameter import Array, total_of
 from qanat.keyrate.relay import clicks
 
 CUT = 12  # photon numbers below it have their own yields where these are known exactly
@@ -26,23 +26,31 @@ Yields = dict[tuple[int, int], Array]
 def yields(eta: Array, p_dark: Array) -> Yields:
     """Y_mn for m <= n < 12 of the same parity; no difference of nearly equal numbers is taken."""
     half = eta / 2
-    part, lost = _powers(1 - half), _powers(1 - eta)
-    crossed = _powers(half**2)
-    gap = [np.zeros_like(half)]  # (1 - eta / 2)^s - (1 - eta)^s
+    part, lost, crossed = _powers(1 - half), _powers(1 - eta), _powers(half**2)
+    gap = [0 * half]  # (1 - eta / 2)^s - (1 - eta)^s
     for s in range(2 * CUT - 2):
         gap.append((1 - half) * gap[s] + half * lost[s])
+    of_sums = {s: gap[s] + p_dark * lost[s] for s in range(0, 2 * CUT - 1, 2)}
+    both = {(s, j): part[s] * crossed[j] for s, j in _CROSSED}
     found = {}
-    for m in range(CUT):
-        for n in range(m, CUT, 2):
-            seen = gap[m + n] + p_dark * lost[m + n]
-            for j in range(1, m + 1):
-                seen = seen + comb(m, j) * comb(n, j) * part[m + n - 2 * j] * crossed[j]
-            found[m, n] = (1 - p_dark) * seen
+    for pair, ways in _WAYS.items():
+        seen = of_sums[sum(pair)]
+        for count, which in ways:
+            seen = seen + count * both[which]
+        found[pair] = (1 - p_dark) * seen
     return found
 
 
+_CROSSED = [(s, j) for j in range(1, CUT) for s in range(0, 2 * CUT - 1 - 2 * j, 2)]
+_WAYS = {  # C(m, j) C(n, j) times (1 - eta / 2)^(m + n - 2 j) (eta / 2)^(2 j)
+    (m, n): [(comb(m, j) * comb(n, j), (m + n - 2 * j, j)) for j in range(1, m + 1)]
+    for m in range(CUT)
+    for n in range(m, CUT, 2)
+}
+
+
 def _powers(x: Array) -> list[Array]:
-    powers = [np.ones_like(x)]
+    powers = [x**0]
     for _ in range(2 * CUT - 2):
         powers.append(powers[-1] * x)
     return powers
@@ -85,21 +93,23 @@ def phase_errors(known: Yields, cut: int, mu: Array) -> Array:
     """e_Z p_XX from above, for key intensity mu = a^2 and yields of fewer than ``cut`` photons."""
     amplitudes = _amplitudes(mu)
     roots = {which: np.sqrt(found) for which, found in known.items()}
-    total: Array = np.zeros_like(mu)
+    total: Array = 0 * mu
     for parity in (0, 1):
         inner = range(parity, cut, 2)
-        inside = sum(amplitudes[m] * amplitudes[n] * roots[min(m, n), max(m, n)] for m in inner for n in inner)
-        below = sum(amplitudes[n] for n in inner)
-        tail = sum(amplitudes[inner[-1] + 2 :: 2])
+        inside = total_of(
+            (1 + (m < n)) * (amplitudes[m] * amplitudes[n] * roots[m, n]) for m in inner for n in inner[m // 2 :]
+        )
+        below = total_of(amplitudes[n] for n in inner)
+        tail = total_of(amplitudes[inner[-1] + 2 :: 2])
         total = total + (inside + 2 * below * tail + tail * tail) ** 2
     return total
 
 
 def _amplitudes(mu: Array) -> list[Array]:
     """c_n = e^(-mu / 2) mu^(n / 2) / sqrt(n!), until they no longer count."""
-    found = [np.exp(-mu / 2)]
+    found, root = [np.exp(-mu / 2)], np.sqrt(mu)
     for n in range(1, TAIL):
-        found.append(found[-1] * np.sqrt(mu / n))
-        if n > CUT + 1 and np.all(found[-1] < 1e-18):
+        found.append(found[-1] * (root / n**0.5))
+        if n > CUT + 1 and found[-1].max() < 1e-18:
             break
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, ItemsView, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,7 +161,7 @@ class Protocol:
                 raise ParameterError(f"{self.name}: {constraint.text}", name=constraint.name)
         with np.errstate(all="ignore"):  # what overflows or is undefined ends as "no key" below
             found = self.formula(Values(values))
-        signed = np.where(np.isfinite(found.rate), found.rate, 0.0)
+        signed = _finite(found.rate)
         rate = np.maximum(signed, 0.0)
         clock_hz = values.get("clock_hz", np.float64(1.0))
         assert isinstance(clock_hz, float | np.ndarray)
@@ -185,6 +186,8 @@ class Protocol:
 def _finite(value: Array) -> Array:
     """No NaN comes out: a quantity that is undefined where nothing is detected is 0."""
     array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0:
+        return array if math.isfinite(array) else np.array(0.0)
     return np.where(np.isfinite(array), array, 0.0)
 
 

@@ -73,6 +73,15 @@ QUANTITIES: Final[dict[str, Quantity]] = {
         text="how much brighter pulses may be than they should without a monitor seeing it: laser seeding",
         high=10.0,
     ),
+    "correlation_spread": Quantity(
+        unit="ratio",
+        text="how far a pulse's mean photon number may lie from the nominal one because of the settings before it",
+        high=1.0,
+        is_high_open=True,
+    ),
+    "correlation_length": Quantity(
+        unit="pulses", text="how many pulses back settings still act on a pulse's intensity", high=1e6
+    ),
     "efficiency_ratio": Quantity(
         unit="ratio",
         text="of the less efficient detector to the other, the least that light from outside can bring about",
@@ -98,6 +107,13 @@ QUANTITIES: Final[dict[str, Quantity]] = {
     ),
     "p_nu": Quantity(
         unit=PROBABILITY, text="that the weak decoy is sent", is_low_open=True, high=1.0, is_high_open=True
+    ),
+    "p_mu_test": Quantity(
+        unit=PROBABILITY,
+        text="that the brightest test light is sent",
+        is_low_open=True,
+        high=1.0,
+        is_high_open=True,
     ),
     # relays
     "p_send": Quantity(

@@ -63,8 +63,9 @@ def _is_done(corners: Array, values: Array) -> NDArray[np.bool_]:
 def _moved(objective: Objective, corners: Array, values: Array, active: NDArray[np.int64]) -> tuple[Array, Array]:
     """One step of every simplex: reflect; then expand, or contract, or shrink."""
     order = np.argsort(-values, axis=2)
-    values = np.take_along_axis(values, order, axis=2)
-    corners = np.take_along_axis(corners, order[..., None], axis=2)
+    links, starts = np.ogrid[: order.shape[0], : order.shape[1]]
+    values = values[links[..., None], starts[..., None], order]
+    corners = corners[links[..., None], starts[..., None], order]
     centre, worst = corners[:, :, :-1].mean(axis=2), corners[:, :, -1]
     reflected = _inside(2 * centre - worst)
     at_reflected = objective(reflected, active)

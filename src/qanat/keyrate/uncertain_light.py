@@ -36,6 +36,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from qanat.keyrate import correlated as correlation
 from qanat.keyrate.decoy_light import Counts, Light
 from qanat.keyrate.fibre import ratio
 from qanat.keyrate.parameter import Array, total_of
@@ -53,17 +54,27 @@ class Interval:
     low: Array
     high: Array
 
-    @cached_property
-    def weights(self) -> tuple[tuple[Array, Array], ...]:
-        """Of none, one and two photons."""
-        return tuple(self._weight(photons) for photons in range(3))
-
     def weight(self, photons: int) -> tuple[Array, Array]:
-        """Least and most of e^-m m^n: it rises up to m = n, then falls."""
-        return self.weights[photons]
+        """Least and most of e^-m m^n for none, one and two photons: it rises up to m = n, then falls."""
+        if photons == 0:
+            return self._none
+        return self._one if photons == 1 else self._two
 
-    def _weight(self, photons: int) -> tuple[Array, Array]:
-        ends = [np.exp(-m) * m**photons for m in (self.low, self.high)]
+    @cached_property
+    def _none(self) -> tuple[Array, Array]:
+        return np.exp(-self.high), np.exp(-self.low)
+
+    @cached_property
+    def _one(self) -> tuple[Array, Array]:
+        return self._between(1)
+
+    @cached_property
+    def _two(self) -> tuple[Array, Array]:
+        return self._between(2)
+
+    def _between(self, photons: int) -> tuple[Array, Array]:
+        high, low = self._none
+        ends = low * self.low**photons, high * self.high**photons
         is_inside = (self.low < photons) & (photons < self.high)
         peak = np.exp(-float(photons)) * float(photons) ** photons
         return np.minimum(*ends), np.where(is_inside, peak, np.maximum(*ends))
@@ -84,10 +95,16 @@ class UncertainLight(Light):
         return tuple(1 / p for p in self.p_intensities)
 
     def empty(self, low: Counts, high: Counts) -> Array:
+        share, gives = self._empties
+        return ratio(low[-1] - share * high[-2], gives)
+
+    @cached_property
+    def _empties(self) -> tuple[Array, Array]:
+        """lambda, and what an empty pulse gives at most."""
         brighter, weaker = self.intervals[-2:]
-        share: Array = weaker.weight(1)[MOST] / brighter.weight(1)[LEAST]  # lambda
+        share: Array = weaker.weight(1)[MOST] / brighter.weight(1)[LEAST]
         gives = weaker.weight(0)[MOST] - share * brighter.weight(0)[LEAST]
-        return ratio(low[-1] - share * high[-2], gives / self._tau(0, *self._others(LEAST), LEAST, MOST))
+        return share, gives / self._tau(0, *self._others(LEAST), LEAST, MOST)
 
     def single(self, low: Counts, high: Counts, empty: Array) -> Array:
         kappa, gamma, of_empty, most = self._singles
@@ -145,6 +162,8 @@ def worst_multiphoton(signal: Interval, decoy: Interval, faint: Interval, kappa:
     """
     a, b = decoy.high / signal.low, faint.low / signal.low
     scale_a, scale_b = np.exp(signal.low - decoy.high), kappa * np.exp(signal.low - faint.low)
+    if not np.any(b > 0):  # a weakest decoy of vacuum: two photons, since a < 1
+        return scale_a * a**2
     is_there = (b > 0) & (b < a) & (a < 1)
     a_safe, b_safe = np.where(is_there, a, 0.5), np.where(is_there, b, 0.25)
     top = np.log(scale_b * np.log(b_safe) / (scale_a * np.log(a_safe))) / np.log(a_safe / b_safe)
@@ -155,18 +174,23 @@ def worst_multiphoton(signal: Interval, decoy: Interval, faint: Interval, kappa:
 
 def is_uncertain(values: Values) -> bool:
     """Whether any intensity may be off."""
-    return bool(values["intensity_spread"].any() or values["intensity_rise"].any())
+    off = values["intensity_spread"], values["intensity_rise"], correlation.spread_of(values)
+    return any(bool(each.any()) for each in off)
 
 
 def assumed(values: Values) -> tuple[str, ...]:
     """What is assumed of the light, besides what is always."""
-    return (ASSUMPTION,) if is_uncertain(values) else ()
+    correlated = (correlation.ASSUMPTION,) if correlation.is_correlated(values) else ()
+    return (ASSUMPTION, *correlated) if is_uncertain(values) else ()
 
 
 def interval(values: Values, intensity: Array) -> Interval:
     """Where the mean photon number of pulses with this nominal one lies."""
-    spread = values["intensity_spread"]
-    return Interval(intensity * (1 - spread), intensity * (1 + spread) * (1 + values["intensity_rise"]))
+    spread, of_earlier = values["intensity_spread"], correlation.spread_of(values)
+    return Interval(
+        intensity * (1 - spread) * (1 - of_earlier),
+        intensity * (1 + spread) * (1 + values["intensity_rise"]) * (1 + of_earlier),
+    )
 
 
 def uncertain(values: Values, light: Light) -> Light:

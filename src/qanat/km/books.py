@@ -7,17 +7,24 @@ never used again.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from qanat.core.errors import LocalProtocolError
 from qanat.core.ids import BlockId, KeyId, SaeId, SiteId
 from qanat.core.secret import SecretBits
+from qanat.core.timebase import NS_PER_S
 from qanat.km.ledger import Fate, Ledger
+from qanat.km.lifecycle import PIECE_STATES, KeyEvent, KeyState, after, check_step
 from qanat.km.store import GrantRecord, PieceRecord, PieceState, Snapshot, Store
 
 # Names of blocks that may not come back. A relay or block lives for minutes; at ten a second this is hours.
 SEEN_MAX = 100_000
+# A slave must have time to fetch what its master got, and clocks differ: so long before its end a key is given to no
+# master any more. A tenth of the lifetime, at most this.
+GIVE_MARGIN_NS_MAX = 600 * NS_PER_S
+EXPIRED_MAX = 10_000  # key IDs whose slave still reads "expired" rather than "not found"; forgotten by a restart
 
 
 class Piece:
@@ -34,6 +41,11 @@ class Piece:
     @property
     def remaining_bytes(self) -> int:
         return self.record.size_bytes - self.offset
+
+    @property
+    def state(self) -> KeyState:
+        """Of the bytes that nobody was given yet."""
+        return PIECE_STATES[self.record.state]
 
     def bits(self, store: Store) -> SecretBits:
         """The piece's bits, read from the store once; the piece owns them."""
@@ -53,13 +65,18 @@ Cut = tuple[Piece, int]  # a piece and the offset at which a key begins
 class Books:
     """Pieces, grants and the ledger of one KME."""
 
-    def __init__(self, site: SiteId, store: Store, snapshot: Snapshot, *, left_over_bytes: int) -> None:
+    def __init__(self, site: SiteId, store: Store, snapshot: Snapshot, *, left_over_bytes: int, ttl_ns: int) -> None:
         """
         Args:
+            ttl_ns: Lifetime of a piece whose record names no end.
             left_over_bytes: A piece with fewer bytes left is used up: the rest is destroyed, or pieces too
                 short for a key of the default size would fill the store.
         """
         self._left_over_bytes = left_over_bytes
+        self._ttl_ns = ttl_ns
+        self._give_margin_ns = min(ttl_ns // 10, GIVE_MARGIN_NS_MAX)
+        self.next_expiry_ns: int | None = None
+        self._expired: OrderedDict[KeyId, tuple[SaeId, ...]] = OrderedDict()
         self._site = site
         self._store = store
         self.ledger = Ledger(store, snapshot)
@@ -80,6 +97,7 @@ class Books:
         self._parents.setdefault(record.parent, []).append(record.piece)
         if record.owner == self._site:
             self._pools.setdefault((record.peer, record.account), {})[record.piece] = piece
+        self._note_expiry(piece)
 
     # --- what is there
 
@@ -121,6 +139,8 @@ class Books:
 
     def add(self, record: PieceRecord, bits: SecretBits) -> None:
         """Store a new piece. ``bits`` may be longer than the piece: the rest is not given out as key."""
+        if record.expires_ns is None:
+            record = replace(record, expires_ns=record.made_ns + self._ttl_ns)
         self._store.put_piece(record, bits)
         self.mark_seen(record.parent)
         self._index(Piece(record, 0))
@@ -128,6 +148,7 @@ class Books:
 
     def confirm(self, piece: Piece, **changes: object) -> None:
         """The other end holds it too: it may be given out."""
+        after(piece.state, KeyEvent.CONFIRM)
         piece.record = replace(piece.record, state=PieceState.READY, **changes)  # type: ignore[arg-type]
         self._store.update_piece(piece.record)
 
@@ -166,6 +187,7 @@ class Books:
         """
         if offset < piece.offset or offset + size_bytes > piece.record.size_bytes:
             raise LocalProtocolError(f"{offset}+{size_bytes} is not free in piece {piece.record.piece}")
+        check_step(piece.state, KeyState.GRANTED if fate is None else KeyState(fate.value))
         lost = offset - piece.offset
         piece.offset = offset + size_bytes
         if piece.remaining_bytes < self._left_over_bytes:
@@ -202,7 +224,12 @@ class Books:
         grant = self.grants.pop(key_id)
         if grant.fetched:
             fate = Fate.DELIVERED
+        check_step(KeyState.GRANTED, KeyState(fate.value))
         piece = self.pieces[grant.piece]
+        if fate is Fate.EXPIRED:
+            self._expired[key_id] = grant.waiting
+            if len(self._expired) > EXPIRED_MAX:
+                self._expired.popitem(last=False)
         piece.grants.discard(key_id)
         self._store.delete_grant(key_id)
         self.ledger.add(piece.record.account, fate, grant.size_bytes)
@@ -222,6 +249,7 @@ class Books:
 
     def drop_rest(self, piece: Piece, fate: Fate) -> None:
         """Give up what is not granted yet."""
+        check_step(piece.state, KeyState(fate.value))
         self.ledger.add(piece.record.account, fate, piece.remaining_bytes)
         piece.offset = piece.record.size_bytes
         self._store.set_offset(piece.record.piece, piece.offset)
@@ -239,3 +267,49 @@ class Books:
         if not siblings:
             del self._parents[piece.record.parent]
         self._pools.get((piece.record.peer, piece.record.account), {}).pop(name, None)
+
+    # --- its time
+
+    def expires_ns(self, piece: Piece) -> int:
+        """When the piece ends: both sites hold the same instant once each has told its own."""
+        expires_ns = piece.record.expires_ns
+        return piece.record.made_ns + self._ttl_ns if expires_ns is None else expires_ns
+
+    def agree_expiry(self, piece: Piece, expires_ns: int) -> None:
+        """The other end named this instant; the earlier one holds."""
+        if expires_ns < self.expires_ns(piece):
+            piece.record = replace(piece.record, expires_ns=expires_ns)
+            self._store.update_piece(piece.record)
+            self._note_expiry(piece)
+
+    def was_expired(self, key_id: KeyId, slave: SaeId) -> bool:
+        """This slave might have fetched the key, but came too late."""
+        return slave in self._expired.get(key_id, ())
+
+    def expire(self, now_ns: int) -> list[tuple[PieceRecord, int, bool]]:
+        """Erase what has come to its end.
+
+        Returns:
+            Record, bytes and whether the piece went with its grants: of each piece that lost something. Else its
+            owner only gives nothing more of it to masters.
+        """
+        gone: list[tuple[PieceRecord, int, bool]] = []
+        for piece in list(self.pieces.values()):
+            if now_ns >= self.expires_ns(piece):
+                gone.append((piece.record, self.drop(piece, Fate.EXPIRED), True))
+            elif now_ns >= self._due_ns(piece):
+                gone.append((piece.record, piece.remaining_bytes, False))
+                self.drop_rest(piece, Fate.EXPIRED)
+        self.next_expiry_ns = None
+        for piece in self.pieces.values():
+            self._note_expiry(piece)
+        return gone
+
+    def _due_ns(self, piece: Piece) -> int:
+        margin_ns = self._give_margin_ns if piece.record.owner == self._site and piece.remaining_bytes else 0
+        return self.expires_ns(piece) - margin_ns
+
+    def _note_expiry(self, piece: Piece) -> None:
+        due_ns = self._due_ns(piece)
+        if self.next_expiry_ns is None or due_ns < self.next_expiry_ns:
+            self.next_expiry_ns = due_ns

@@ -3,6 +3,9 @@
 A message is numbered and stored in the transaction that decided it, sent again until the peer acknowledges
 its number, and processed by the peer in the order of numbers only (go-back-n). So a grant or a pad is never
 applied twice, and a replayed frame has no effect.
+
+The numbers also tell an old copy of our own store: no peer can acknowledge what we never sent, or forget what
+we never acknowledged, so a peer that did is the memory that our store lost.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ class Channel:
         self._entropy = entropy
         self._stream = snapshot.facts.get(("channel", "stream"), b"")
         self._lines: dict[SiteId, _Line] = {}
+        self.restored: str | None = None  # why this store must be an old copy, once a peer has shown it
         for (kind, name), value in snapshot.facts.items():
             if kind == "acked":
                 line = self._line(SiteId(name))
@@ -89,11 +93,23 @@ class Channel:
         if frame.version != VERSION:
             raise msgspec.DecodeError(f"frame of version {frame.version}, not {VERSION}")
         line = self._line(peer)
+        self.restored = self.restored or self._lost_memory(peer, line, frame)
+        if self.restored is not None:
+            return []
         self._acknowledged(peer, line, frame)
         if not frame.messages:
             return []
         line.ack_due = True
         return self._next_in_order(peer, line, frame)
+
+    def _lost_memory(self, peer: SiteId, line: _Line, frame: Frame) -> str | None:
+        """What this frame remembers of us that our store does not. A frame leaves only after its commit, so
+        no crash of either end makes this true."""
+        if self._stream and frame.ack_stream == self._stream and frame.ack_number > line.newest:
+            return f"{peer} has message {frame.ack_number} of this KME, whose store ends at {line.newest}"
+        if line.in_stream and frame.stream == line.in_stream and frame.oldest > line.in_number + 1:
+            return f"this KME acknowledged message {frame.oldest - 1} of {peer}, and its store ends at {line.in_number}"
+        return None
 
     def _acknowledged(self, peer: SiteId, line: _Line, frame: Frame) -> None:
         if frame.ack_stream != self._stream or not line.waiting:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
 from qanat.core.ports import Entropy
+from qanat.core.timebase import NS_PER_S
 from qanat.core.topology import Network
 from qanat.km.books import Books
 from qanat.km.channel import Channel
@@ -28,6 +29,11 @@ class Context:
     links: Links
     channel: Channel
     events: list[KmeEvent] = field(default_factory=list)
+
+    @property
+    def ttl_ns(self) -> int:
+        """From the making of a key to its destruction at both ends."""
+        return round(self.network.policy.key_ttl_s * NS_PER_S)
 
     @property
     def key_bytes(self) -> int:

@@ -28,9 +28,8 @@ from qanat.km.books import Cut, Piece
 from qanat.km.context import Context
 from qanat.km.documents import Key
 from qanat.km.extensions import extension_from_provenance
-from qanat.km.fetching import GRANT_LIFE_NS
 from qanat.km.ledger import Fate
-from qanat.km.messages import REASON_QUARANTINED, Copies, CopiesHeader, Gone, Range, encoded
+from qanat.km.messages import REASON_EXPIRED, REASON_QUARANTINED, Copies, CopiesHeader, Gone, Range, encoded
 from qanat.km.rests import rests_on
 from qanat.km.store import Source
 
@@ -130,13 +129,15 @@ class CopyBook:
         Raises:
             RemoteProtocolError: the peer has no part in that batch.
         """
+        if message.reason == REASON_EXPIRED and message.parent in self._batches:
+            return True  # one site's copy came to its end; the others' do by their own clocks
         if message.reason == REASON_QUARANTINED:
             for name, batch in list(self._batches.items()):
                 if message.parent in batch.parents:
                     self._take_back(name)
         found = self._batches.get(message.parent)
         if found is None:
-            # Ours but forgotten, after a day: nothing of it is left here.
+            # Ours but forgotten, its time being over: nothing of it is left here.
             return message.parent.startswith(PREFIX) and not self._c.books.of_parent(message.parent)
         if peer not in found.sites:
             raise RemoteProtocolError(f"{peer} takes back a multicast key that it never had")
@@ -153,7 +154,7 @@ class CopyBook:
         for site in self._batches[name].sites:
             self._c.channel.post(site, Gone(name, REASON_QUARANTINED))
         for piece in self._c.books.of_parent(name):
-            self._c.books.drop(piece, Fate.QUARANTINED)
+            self._c.books.drop(piece, Fate.COMPROMISED)
         self._forget(name)
 
     def _forget(self, name: BlockId) -> None:
@@ -163,5 +164,5 @@ class CopyBook:
     def sweep(self, now_ns: int) -> None:
         """Forget batches whose keys are expired everywhere."""
         for name, batch in list(self._batches.items()):
-            if now_ns - batch.made_ns > 2 * GRANT_LIFE_NS:  # twice, since a slave site may have heard late
+            if now_ns - batch.made_ns > 2 * self._c.ttl_ns:  # twice, since a slave site may have heard late
                 self._forget(name)

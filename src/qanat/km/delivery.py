@@ -31,7 +31,7 @@ from qanat.km.extensions import (
     wishes_from_mandatory,
     wishes_from_optional,
 )
-from qanat.km.fetching import GRANT_LIFE_NS, KEYS_PER_REQUEST_MAX, Fetching
+from qanat.km.fetching import KEYS_PER_REQUEST_MAX, Fetching
 from qanat.km.ledger import Fate
 from qanat.km.local import refill_local
 from qanat.km.messages import Grant, Granted
@@ -102,7 +102,14 @@ class Delivery:
         else:
             keys = self.copies.give(plan, size_bytes, caller, sites, now_ns)
         self._c.events.append(
-            KeyDelivered(role="master", caller=caller, partner=slave, count=len(keys), size_bits=8 * size_bytes)
+            KeyDelivered(
+                role="master",
+                caller=caller,
+                partner=slave,
+                count=len(keys),
+                size_bits=8 * size_bytes,
+                key_ids=tuple(key.key_id for key in keys),
+            )
         )
         extension = container_extension(ignored)
         return KeyContainer(keys=keys, key_container_extension=msgspec.UNSET if extension is None else extension)
@@ -179,8 +186,7 @@ class Delivery:
     # --- upkeep
 
     def sweep(self, now_ns: int) -> None:
-        """Destroy keys that nobody fetched for a day; keep the local buffer full."""
-        self._fetching.sweep(now_ns)
+        """Forget what is over; keep the local buffer full."""
         self.copies.sweep(now_ns)
         refill_local(self._c, self._supply, now_ns, 0)
 
@@ -198,4 +204,4 @@ def _grant_record(grant: Grant, now_ns: int, also: tuple[SaeId, ...] = ()) -> Gr
     )
 
 
-__all__ = ["GRANT_LIFE_NS", "KEYS_PER_REQUEST_MAX", "KEY_BITS_MAX", "KEY_BITS_MIN", "Delivery", "Wishes"]
+__all__ = ["KEYS_PER_REQUEST_MAX", "KEY_BITS_MAX", "KEY_BITS_MIN", "Delivery", "Wishes"]

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qanat.core.alarms import Command
-from qanat.core.ids import BlockId, LinkId, SaeId, SiteId
+from qanat.core.ids import BlockId, KeyId, LinkId, SaeId, SiteId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDelivered:
-    """Keys left to an application; ``role`` is "master" or "slave"."""
+    """Keys left to an application; ``role`` is "master" or "slave". Key IDs are for the audit, which hashes them."""
 
     role: str
     caller: SaeId
     partner: SaeId
     count: int
     size_bits: int
+    key_ids: tuple[KeyId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,32 @@ class BlockRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysQuarantined:
-    """Keys of the default size that will never be delivered; ``count`` rounds bits down to such keys."""
+    """Keys of the default size that will never be delivered; ``count`` rounds bits down to such keys.
+
+    ``told_by`` is the KME at an end of the link that passed the quarantine on; None for the controller's command.
+    """
 
     link: LinkId
     since_ns: int
     count: int
     size_bits: int
     piece_count: int
+    told_by: SiteId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysExpired:
+    """Bits of one ledger account that came to the end of their lifetime undelivered."""
+
+    account: str
+    size_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysBurned:
+    """Keys made durable as delivered whose answer never left."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +107,23 @@ class PartnerRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRestored:
+    """A peer remembers more of this KME than its store does: an old copy. Nothing is delivered from now on."""
+
+    peer: SiteId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysDiscarded:
+    """All shared key was destroyed, here (``peer`` is this site) or because a peer lost its store."""
+
+    peer: SiteId
+    size_bits: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandApplied:
     command: Command
 
@@ -102,11 +139,15 @@ KmeEvent = (
     | BlockStored
     | BlockRefused
     | KeysQuarantined
+    | KeysExpired
+    | KeysBurned
     | RelayCompleted
     | RelayLost
     | RelayForwarded
     | PeerMisbehaved
     | PartnerRefused
+    | StoreRestored
+    | KeysDiscarded
     | CommandApplied
     | CommandIgnored
 )

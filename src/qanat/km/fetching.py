@@ -10,17 +10,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from qanat.core.ids import KeyId, SaeId
-from qanat.core.timebase import NS_PER_S
 from qanat.km.callers import partner_site
 from qanat.km.context import Context
 from qanat.km.documents import NOT_FOUND, Key, KeyContainer, KeyDeliveryError
 from qanat.km.events import KeyDelivered
 from qanat.km.extensions import extension_from_provenance
-from qanat.km.ledger import Fate
 from qanat.km.store import GrantRecord
 
 KEYS_PER_REQUEST_MAX = 128
-GRANT_LIFE_NS = 24 * 3600 * NS_PER_S  # a key its slave never fetched is destroyed after a day
 RECENT_MAX = 10_000
 
 
@@ -37,11 +34,19 @@ class Fetching:
             raise KeyDeliveryError(400, f"between 1 and {KEYS_PER_REQUEST_MAX} key_IDs shall be given")
         if len(set(key_ids)) != len(key_ids):
             raise KeyDeliveryError(400, "a key_ID is given twice")
-        grants = self._found(caller, master, key_ids, now_ns)
+        del now_ns  # what has ended is gone before: Kme looks first
+        grants = self._found(caller, master, key_ids)
         keys = [self._taken(grant, caller) for grant in grants]
         size_bits = 8 * grants[0].size_bytes
         self._c.events.append(
-            KeyDelivered(role="slave", caller=caller, partner=master, count=len(keys), size_bits=size_bits)
+            KeyDelivered(
+                role="slave",
+                caller=caller,
+                partner=master,
+                count=len(keys),
+                size_bits=size_bits,
+                key_ids=tuple(key_ids),
+            )
         )
         return KeyContainer(keys=keys)
 
@@ -53,29 +58,23 @@ class Fetching:
         self._remember(grant.key_id, caller)
         return Key(key_id=grant.key_id, key=bits, key_extension=extension)
 
-    def _found(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> list[GrantRecord]:
+    def _found(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId]) -> list[GrantRecord]:
         """All of them or an error; nothing is changed. Every ID is looked up whatever the others were."""
         found = [self._c.books.grants.get(key_id) for key_id in key_ids]
         others = [grant for grant in found if grant is not None and caller not in grant.slaves]
         mine = [grant for grant in found if grant is not None and caller in grant.waiting and grant.master == master]
-        fresh = [grant for grant in mine if now_ns - grant.granted_ns <= GRANT_LIFE_NS]
-        if len(fresh) == len(key_ids):
-            return fresh
+        if len(mine) == len(key_ids):
+            return mine
         is_consumed = any((key_id, caller) in self._recent for key_id in key_ids)
         pending = not is_consumed and self._c.network.saes[master].site != self._c.site
         if others:
             message = "the calling SAE was not named when these keys were given out"
             raise KeyDeliveryError(401, message, grant_pending=pending)
-        details = [{"reason": "expired"}] if len(fresh) < len(mine) else None
+        is_expired = any(self._c.books.was_expired(key_id, caller) for key_id in key_ids)
+        details = [{"reason": "expired"}] if is_expired else None
         raise KeyDeliveryError(400, NOT_FOUND, details, grant_pending=pending and details is None)
 
     def _remember(self, key_id: KeyId, caller: SaeId) -> None:
         self._recent[key_id, caller] = None
         if len(self._recent) > RECENT_MAX:
             self._recent.popitem(last=False)
-
-    def sweep(self, now_ns: int) -> None:
-        """Destroy keys that nobody fetched for a day."""
-        for grant in list(self._c.books.grants.values()):
-            if now_ns - grant.granted_ns > GRANT_LIFE_NS:
-                self._c.books.settle(grant.key_id, Fate.DESTROYED)

@@ -1,4 +1,4 @@
-"""Where every bit went: made = held + delivered + spent + destroyed + quarantined, per account."""
+"""Where every bit went: made = held + delivered + spent + expired + compromised + destroyed, per account."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ from enum import StrEnum
 
 import msgspec
 
+from qanat.km.lifecycle import KeyState
 from qanat.km.store import Snapshot, Store
 
 
 class Fate(StrEnum):
+    """What is counted: what came in, and each end that a key's life can have (``lifecycle.ENDS``)."""
+
     MADE = "made"  # came into this store
-    DELIVERED = "delivered"  # left to an application
-    SPENT = "spent"  # pads and tag keys of relays
-    DESTROYED = "destroyed"  # refused, lost at the other end, left-over bytes, timed out
-    QUARANTINED = "quarantined"  # condemned by an alarm before delivery
+    DELIVERED = KeyState.DELIVERED.value
+    SPENT = KeyState.SPENT.value
+    EXPIRED = KeyState.EXPIRED.value
+    COMPROMISED = KeyState.COMPROMISED.value
+    DESTROYED = KeyState.DESTROYED.value
 
 
-class Account(msgspec.Struct):
+class Account(msgspec.Struct, rename={"compromised": "quarantined"}):  # so it is called in stores of earlier versions
     """Bits, since the store was created."""
 
     made: int = 0
     delivered: int = 0
     spent: int = 0
     destroyed: int = 0
-    quarantined: int = 0
+    compromised: int = 0
+    expired: int = 0
 
     @property
     def held(self) -> int:
         """What must still be in the store."""
-        return self.made - self.delivered - self.spent - self.destroyed - self.quarantined
+        return self.made - self.delivered - self.spent - self.expired - self.compromised - self.destroyed
 
 
 class Ledger:

@@ -16,11 +16,15 @@ class LinkState(msgspec.Struct):
     Attributes:
         resume_from_ns: Blocks that begin before it are refused.
         condemned: Stretches (since, until); until None: not over yet.
+        condemned_by: Revisions of the quarantines that are in it, the newest ones.
+        resumed_by: Revision of the last resumption.
     """
 
     is_paused: bool = False
     resume_from_ns: int | None = None
     condemned: list[tuple[int, int | None]] = []
+    condemned_by: list[int] = []
+    resumed_by: int = 0
 
     def condemns(self, start_ns: int, end_ns: int) -> bool:
         """Some light of this block lies in a condemned stretch."""
@@ -63,16 +67,25 @@ class Links:
         state.is_paused = True
         self._save(link, state)
 
-    def resume(self, link: LinkId, from_ns: int) -> None:
+    def resume(self, link: LinkId, from_ns: int, revision: int) -> None:
         state = self._own(link)
         state.is_paused = False
         state.resume_from_ns = from_ns
+        state.resumed_by = revision
         state.condemned = [(since, max(since, from_ns) if until is None else until) for since, until in state.condemned]
         self._save(link, state)
 
-    def condemn(self, link: LinkId, since_ns: int) -> None:
+    def has_condemned(self, link: LinkId, revision: int) -> bool:
+        """This very quarantine is known here."""
+        return revision in self.state(link).condemned_by
+
+    def condemn(self, link: LinkId, since_ns: int, revision: int) -> None:
+        """A quarantine that comes after the resumption which followed it condemns only up to there."""
         state = self._own(link)
-        state.condemned = [*state.condemned, (since_ns, None)]
+        is_over = revision < state.resumed_by and state.resume_from_ns is not None
+        until_ns = max(since_ns, state.resume_from_ns or 0) if is_over else None
+        state.condemned_by = [*state.condemned_by, revision][-STRETCHES_MAX:]
+        state.condemned = [*state.condemned, (since_ns, until_ns)]
         if len(state.condemned) > STRETCHES_MAX:
             (first, _), (second, until), *rest = state.condemned
             state.condemned = [(min(first, second), until), *rest]

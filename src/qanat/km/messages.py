@@ -14,20 +14,43 @@ from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
 # Far above anything real, far below what a 64-bit column holds.
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
-REASON_QUARANTINED = "quarantined"  # the only reason that also takes back keys already granted
+Instant = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # ns of the wall clock
+
+# The reasons that also take back keys already granted.
+REASON_QUARANTINED = "quarantined"
+REASON_EXPIRED = "expired"
 
 
 class Have(msgspec.Struct, tag="have", array_like=True, frozen=True):
-    """I hold this block of our link too: give out what you own of it."""
+    """I hold this block of our link too: give out what you own of it. It also says when a block or relay ends.
+
+    Attributes:
+        expires_ns: When it ends by the sender's clock; both sites keep the earlier of the two instants.
+    """
 
     parent: BlockId
     size_bytes: Natural
+    expires_ns: Instant | None = None
 
 
 class Gone(msgspec.Struct, tag="gone", array_like=True, frozen=True):
     """I do not hold this block or relay (any more): give out nothing of it."""
 
     parent: BlockId
+    reason: str
+
+
+class Condemned(msgspec.Struct, tag="condemned", array_like=True, frozen=True):
+    """The light of a link that ends at my site is condemned since then, by the command of this revision."""
+
+    link: LinkId
+    since_ns: Instant
+    revision: Natural
+
+
+class Lost(msgspec.Struct, tag="lost", array_like=True, frozen=True):
+    """I destroyed all key that we shared until now: give out nothing of it."""
+
     reason: str
 
 
@@ -132,7 +155,20 @@ class RelayFailed(msgspec.Struct, tag="relay_failed", array_like=True, frozen=Tr
     reason: str
 
 
-Message = Have | Gone | Granted | Hop | Copies | RelayDone | RelayFailed | StreamOpen | StreamWanted | StreamClosed
+Message = (
+    Have
+    | Gone
+    | Lost
+    | Condemned
+    | Granted
+    | Hop
+    | Copies
+    | RelayDone
+    | RelayFailed
+    | StreamOpen
+    | StreamWanted
+    | StreamClosed
+)
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):

@@ -29,6 +29,7 @@ from qanat.km.ledger import Fate
 from qanat.km.messages import (
     REASON_QUARANTINED,
     Gone,
+    Have,
     Hop,
     HopHeader,
     RelayDone,
@@ -201,11 +202,12 @@ class Relay:
             raise RemoteProtocolError(f"the trail of {message.relay} does not lead to {peer}")
         if self._c.links.condemned_link(_sources(message.trail)) is not None:
             self._c.channel.post(peer, Gone(message.relay, REASON_QUARANTINED))
-            self._c.books.drop(piece, Fate.QUARANTINED)
+            self._c.books.drop(piece, Fate.COMPROMISED)
             self.forget(message.relay, REASON_QUARANTINED)
             return
         trail = message.trail
         self._c.books.confirm(piece, sources=_sources(trail), provenance=_provenance(trail, sites[1:-1]))
+        self._c.channel.post(peer, Have(message.relay, piece.record.size_bytes, self._c.books.expires_ns(piece)))
         self._completed(message.relay, piece.record, links, now_ns)
 
     def _completed(self, relay: BlockId, record: PieceRecord, links: tuple[LinkId, ...], now_ns: int) -> None:

@@ -33,7 +33,7 @@ class PairReport(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class AccountReport(msgspec.Struct, kw_only=True, frozen=True):
-    """Ledger of one account in bits: made = held + delivered + spent + destroyed + quarantined.
+    """Ledger of one account in bits: made = held + delivered + spent + expired + compromised + destroyed.
 
     ``account`` is the link's id, ``relay/<site>`` or ``local``; ``held_bits`` is counted in the store,
     not computed from the others.
@@ -44,12 +44,13 @@ class AccountReport(msgspec.Struct, kw_only=True, frozen=True):
     made_bits: int
     delivered_bits: int
     spent_bits: int
+    expired_bits: int
+    compromised_bits: int
     destroyed_bits: int
-    quarantined_bits: int
 
     @property
     def is_balanced(self) -> bool:
-        gone = self.delivered_bits + self.spent_bits + self.destroyed_bits + self.quarantined_bits
+        gone = self.delivered_bits + self.spent_bits + self.expired_bits + self.compromised_bits + self.destroyed_bits
         return self.made_bits == self.held_bits + gone
 
 

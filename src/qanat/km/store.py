@@ -43,6 +43,7 @@ class PieceRecord:
         owner: The one site that gives out its bytes, first to last, so two masters never get the same key.
         size_bytes: Bytes that may be given out; the stored bits may have more behind them.
         made_ns: When this site stored it.
+        expires_ns: Wall clock; the same at both sites once both said it. None: ``Books`` fills it in.
     """
 
     piece: BlockId
@@ -55,6 +56,7 @@ class PieceRecord:
     sources: tuple[Source, ...]
     provenance: Provenance
     made_ns: int
+    expires_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

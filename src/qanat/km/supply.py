@@ -16,16 +16,23 @@ from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
 from qanat.core.timebase import NS_PER_S
 from qanat.core.topology import Link
+from qanat.km.books import Piece
 from qanat.km.context import Context
-from qanat.km.events import BlockRefused, BlockStored
+from qanat.km.events import BlockRefused, BlockStored, KeysExpired, PeerMisbehaved
 from qanat.km.ledger import Fate
-from qanat.km.messages import REASON_QUARANTINED, Gone, Have
+from qanat.km.messages import REASON_EXPIRED, REASON_QUARANTINED, Gone, Have
 from qanat.km.store import PieceRecord, PieceState, Source
 
 PIECE_BYTES = 8192  # small, so that delivered keys do not stay (encrypted) on disk for long
 UNIT_BYTES = 32
 CONFIRM_TIMEOUT_NS = 120 * NS_PER_S  # the other module hands over within seconds, or after a restart
+# Two KMEs name the ends of one block; beyond this difference somebody's clock, or a module, is badly wrong. The earlier
+# instant holds all the same, so a wrong clock shortens lives and never lengthens one.
+CLOCK_DIFFERENCE_NS_MAX = 300 * NS_PER_S
 EARLY_MAX = 4096  # announcements of one peer whose block has not come here yet
+
+
+_TAKES_GRANTS = {REASON_QUARANTINED: Fate.COMPROMISED, REASON_EXPIRED: Fate.EXPIRED}
 
 
 class SimulatedKeyRefused(QanatError):
@@ -59,13 +66,22 @@ def owner_of(link: Link, block: BlockId, index: int) -> SiteId:
     return link.sites[(start + index) % 2]
 
 
+class _Early(msgspec.Struct, array_like=True, frozen=True):
+    """An announced block that has not come here yet."""
+
+    peer: SiteId
+    size_bytes: int
+    at_ns: int
+    expires_ns: int | None = None
+
+
 class Supply:
     """The part of a KME that faces its QKD modules."""
 
     def __init__(self, context: Context, facts: dict[tuple[str, str], bytes]) -> None:
         self._c = context
-        self._early: dict[BlockId, tuple[SiteId, int, int]] = {
-            BlockId(name): msgspec.msgpack.decode(value, type=tuple[SiteId, int, int])
+        self._early: dict[BlockId, _Early] = {
+            BlockId(name): msgspec.msgpack.decode(value, type=_Early)
             for (kind, name), value in facts.items()
             if kind == "early"
         }
@@ -96,7 +112,7 @@ class Supply:
         if self._c.books.booked_bits(block.link) + block.bits.size_bits > limit:
             return f"the store holds up to {limit} bits of one link and is full"
         early = self._early.get(block.block)
-        if early is not None and early[1] != block.bits.size_bits // 8:
+        if early is not None and early.size_bytes != block.bits.size_bits // 8:
             return "the other end holds a block of another size"
         return None
 
@@ -113,6 +129,9 @@ class Supply:
         peer = link.other_end(self._c.site)
         size_bytes = block.bits.size_bits // 8  # spare bits of a last, unfilled byte are not used
         early = self._early.get(block.block)
+        expires_ns = now_ns + self._c.ttl_ns
+        if early is not None and early.expires_ns is not None:
+            expires_ns = min(expires_ns, early.expires_ns)
         start = 0
         for index, size in enumerate(piece_sizes(size_bytes)):
             owner = owner_of(link, block.block, index)
@@ -127,25 +146,30 @@ class Supply:
                 sources=(Source(link=block.link, block=block.block, start_ns=block.start_ns, end_ns=block.end_ns),),
                 provenance=block.provenance,
                 made_ns=now_ns,
+                expires_ns=expires_ns,
             )
             bits = block.bits.take(start, size)
             self._c.books.add(record, bits)
             bits.wipe()
             start += size
         self._forget_early(block.block)
-        self._c.channel.post(peer, Have(block.block, size_bytes))
+        self._c.channel.post(peer, Have(block.block, size_bytes, expires_ns))
         self._c.events.append(BlockStored(block=block.block, link=block.link, size_bits=8 * size_bytes))
 
     # --- what the other end says
 
     def on_have(self, peer: SiteId, message: Have, now_ns: int) -> None:
         """Raises: RemoteProtocolError."""
+        if message.parent.startswith("relay/"):
+            self._on_relay_end(peer, message)
+            return
         if self._c.link_of(message.parent, peer) is None or len(message.parent) > 256:
             raise RemoteProtocolError(f"{peer} announces a block of a link that it does not share with us")
         if not self._c.books.has_seen(message.parent):
             self._remember_early(peer, message, now_ns)
             return
         pieces = self._c.books.of_parent(message.parent)
+        self._agree(peer, pieces, message)
         waiting = [piece for piece in pieces if piece.record.state is PieceState.WAITING]
         if not waiting:
             return
@@ -159,6 +183,28 @@ class Supply:
             raise RemoteProtocolError(f"block {message.parent} has another size at {peer}")
         for piece in waiting:
             self._c.books.confirm(piece)
+
+    def _agree(self, peer: SiteId, pieces: list[Piece], message: Have) -> None:
+        if message.expires_ns is None:
+            return
+        for piece in pieces:
+            difference_ns = abs(message.expires_ns - self._c.books.expires_ns(piece))
+            self._c.books.agree_expiry(piece, message.expires_ns)
+        if pieces and difference_ns > CLOCK_DIFFERENCE_NS_MAX:
+            reason = f"it ends {message.parent} {difference_ns // NS_PER_S} s apart from us; look at both clocks"
+            self._c.events.append(PeerMisbehaved(peer=peer, reason=reason))
+
+    def _on_relay_end(self, peer: SiteId, message: Have) -> None:
+        """Origin and target of a relay agree on its end: whoever holds the earlier instant says it."""
+        pieces = self._c.books.of_parent(message.parent)
+        if any(piece.record.peer != peer for piece in pieces):
+            raise RemoteProtocolError(f"{peer} names the end of a relay that it does not share with us")
+        if message.expires_ns is None or not pieces:
+            return
+        ours_ns = self._c.books.expires_ns(pieces[0])
+        if ours_ns < message.expires_ns:
+            self._c.channel.post(peer, Have(message.parent, message.size_bytes, ours_ns))
+        self._agree(peer, pieces, message)
 
     @staticmethod
     def _expected(sizes: list[int], record: PieceRecord) -> int | None:
@@ -174,29 +220,35 @@ class Supply:
         for piece in self._c.books.of_parent(message.parent):
             if piece.record.peer != peer:
                 raise RemoteProtocolError(f"{peer} takes back a block that it does not share with us")
-            if message.reason == REASON_QUARANTINED:
-                self._c.books.drop(piece, Fate.QUARANTINED)
+            if message.reason in _TAKES_GRANTS:
+                self._c.books.drop(piece, _TAKES_GRANTS[message.reason])
             else:
                 self._c.books.drop_rest(piece, Fate.DESTROYED)
         self._c.books.mark_seen(message.parent)
 
     def _remember_early(self, peer: SiteId, message: Have, now_ns: int) -> None:
-        if sum(1 for other, _, _ in self._early.values() if other == peer) >= EARLY_MAX:
+        if sum(1 for early in self._early.values() if early.peer == peer) >= EARLY_MAX:
             raise RemoteProtocolError(f"{peer} announced more than {EARLY_MAX} blocks that never came here")
-        self._early[message.parent] = (peer, message.size_bytes, now_ns)
+        self._early[message.parent] = _Early(peer, message.size_bytes, now_ns, message.expires_ns)
         self._c.store.put_fact("early", message.parent, msgspec.msgpack.encode(self._early[message.parent]))
 
     def _forget_early(self, parent: BlockId) -> None:
         if self._early.pop(parent, None) is not None:
             self._c.store.put_fact("early", parent, None)
 
+    def forget_early_of(self, peer: SiteId) -> None:
+        """The peer lost its store, and with it what it announced."""
+        for parent in [parent for parent, early in self._early.items() if early.peer == peer]:
+            self._forget_early(parent)
+            self._c.books.mark_seen(parent)
+
     def sweep(self, now_ns: int) -> None:
         """Give up blocks that only one end ever got."""
-        for parent, (peer, _, at_ns) in list(self._early.items()):
-            if now_ns - at_ns > CONFIRM_TIMEOUT_NS:
+        for parent, early in list(self._early.items()):
+            if now_ns - early.at_ns > CONFIRM_TIMEOUT_NS:
                 self._forget_early(parent)
                 self._c.books.mark_seen(parent)
-                self._c.channel.post(peer, Gone(parent, "never came here"))
+                self._c.channel.post(early.peer, Gone(parent, "never came here"))
         late = {
             piece.record.parent: piece.record.peer
             for piece in self._c.books.pieces.values()
@@ -208,6 +260,22 @@ class Supply:
             for piece in self._c.books.of_parent(parent):
                 self._c.books.drop_rest(piece, Fate.DESTROYED)
             self._c.channel.post(peer, Gone(parent, "never confirmed"))
+
+    def expire(self, now_ns: int) -> list[BlockId]:
+        """Destroy what has come to its end, tell the other end. Returns the blocks and relays that ended."""
+        size_bytes: dict[str, int] = {}
+        ended: dict[BlockId, SiteId] = {}
+        for record, size, is_whole in self._c.books.expire(now_ns):
+            size_bytes[record.account] = size_bytes.get(record.account, 0) + size
+            if is_whole:
+                ended[record.parent] = record.peer
+        for parent, peer in ended.items():
+            if peer != self._c.site:
+                self._c.channel.post(peer, Gone(parent, REASON_EXPIRED))
+        self._c.events.extend(
+            KeysExpired(account=account, size_bits=8 * size) for account, size in size_bytes.items() if size
+        )
+        return list(ended)
 
     def draw_local(self, record: PieceRecord) -> None:
         """Store a piece of this site's own entropy, for two applications that are both here."""

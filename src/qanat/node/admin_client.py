@@ -35,7 +35,7 @@ def ask(state: StateDir, verb: str, **arguments: Any) -> Any:
     """
     if state.running_pid() is None:
         raise NotRunning(f"state directory {state.path}")
-    reply = HUB.decode(_exchange(state.socket_path("hub"), HUB.encode(AdminRequest(verb, arguments))))
+    reply = HUB.decode(exchange(state.socket_path("hub"), HUB.encode(AdminRequest(verb, arguments)), "the hub"))
     if not isinstance(reply, AdminReply):
         raise EnvironmentProblem("the hub answered something else")
     if reply.error is not None:
@@ -43,7 +43,8 @@ def ask(state: StateDir, verb: str, **arguments: Any) -> Any:
     return reply.data
 
 
-def _exchange(path: Path, frame: bytes) -> bytes:
+def exchange(path: Path, frame: bytes, who: str) -> bytes:
+    """One frame out, one in. Raises: EnvironmentProblem."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWER_TIMEOUT_S)
@@ -53,7 +54,7 @@ def _exchange(path: Path, frame: bytes) -> bytes:
                 size_bytes = int.from_bytes(stream.read(4))
                 answer = stream.read(size_bytes)
     except OSError as error:
-        raise EnvironmentProblem(f"the hub does not answer ({error}); it may still be starting") from None
+        raise EnvironmentProblem(f"{who} does not answer ({error}); it may still be starting") from None
     if not size_bytes or len(answer) != size_bytes:
-        raise EnvironmentProblem("the hub closed the connection")
+        raise EnvironmentProblem(f"{who} closed the connection")
     return answer

@@ -3,6 +3,7 @@
 ca/                                    the certificate authority of this network
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
 nodes/<site>/store.db                  its key store
+fences/<site>                          how far that store came: not part of a backup
 saes/<sae>/{cert.pem,key.pem}          an application's certificate
 partners/<id>/ca.pem                   another operator's CA (ETSI 020)
 run/                                   Unix sockets
@@ -75,6 +76,10 @@ class StateDir:
     def store(self, site: SiteId) -> Path:
         return self.node(site) / "store.db"
 
+    def fence(self, site: SiteId) -> Path:
+        """Outside the node's folder, so that a folder put back from a backup does not bring its fence with it."""
+        return self.path / "fences" / _file_name(site)
+
     def sae(self, sae: SaeId) -> Path:
         return self.path / "saes" / _file_name(sae)
 
@@ -92,7 +97,15 @@ class StateDir:
         Raises:
             EnvironmentProblem: others can read it, it belongs to somebody else, or it cannot be made.
         """
-        for folder in (self.path, self.ca, self.path / "nodes", self.path / "saes", self.run, self.logs):
+        for folder in (
+            self.path,
+            self.ca,
+            self.path / "nodes",
+            self.path / "saes",
+            self.path / "fences",
+            self.run,
+            self.logs,
+        ):
             private_folder(folder)
 
     def lock(self) -> PidLock:

@@ -13,7 +13,6 @@ from qanat.core.errors import QanatError
 from qanat.core.ids import LinkId, SaeId, SiteId
 from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
-from qanat.sae.connection import Answer
 from qanat.sae.errors import (
     CalledTooOften,
     KeysNotFound,
@@ -22,6 +21,7 @@ from qanat.sae.errors import (
     NotEntitled,
     RequestRefused,
 )
+from qanat.sae.http import Answer
 from qanat.sae.keys import DeliveredKey
 
 NOT_FOUND_MESSAGE = "one or more keys specified are not found on KME"  # verbatim in 014, clause 6.3

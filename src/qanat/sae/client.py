@@ -1,23 +1,30 @@
-"""The client of ETSI GS QKD 014: an application asks the KME of its own site for keys."""
+"""The client of ETSI GS QKD 014: an application asks the KME of its own site for keys.
+
+What goes out, what comes back and when a request may be repeated stand in ``calls.py``, ``answers.py`` and
+``retry.py``; this file and ``async_client.py`` only carry bytes.
+"""
 
 from __future__ import annotations
 
-import json
 import os
+import time
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote, urlsplit
 
-from qanat.core.errors import MisuseError
+from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId
-from qanat.sae.answers import KmeStatus, container_from_json, error_from_answer, status_from_json
-from qanat.sae.connection import Answer, KmeConnection, client_context
-from qanat.sae.errors import CertificateUnusable, KmeNotTrusted, KmeSpokeNonsense
+from qanat.sae.answers import KmeStatus, error_from_answer
+from qanat.sae.calls import Call, Extensions, ResultT, dec_keys_call, enc_keys_call, status_call
+from qanat.sae.connection import KmeConnection
+from qanat.sae.errors import KmeNotTrusted
+from qanat.sae.http import Answer, request_bytes
 from qanat.sae.keys import DeliveredKey
+from qanat.sae.retry import Attempts, KmePromise
+from qanat.sae.setting import kme_address, sae_id_in
+from qanat.sae.tls import client_context
 
-DEFAULT_PORT = 443
 TIMEOUT_S = 10.0
 
 
@@ -28,7 +35,13 @@ class KeyDeliveryClient:
         base_url: ``https://host:port``; or give ``host`` and ``port``.
         certfile, keyfile: The SAE's certificate and unencrypted private key, PEM.
         cafile: The CA of the network.
+        timeout_s: For the connection, and again for each answer.
         sae_id: Ours; read from the certificate when not given.
+        redelivery: Ask again when an answer is lost, at a KME that then gives the same keys (its network file
+            sets ``policy.redelivery_s``). At any other KME nothing is asked twice.
+
+    Attributes:
+        burned_max: Keys that may have been spent for nothing in this client's life.
 
     Raises:
         MisuseError: the address cannot be understood.
@@ -52,12 +65,15 @@ class KeyDeliveryClient:
         cafile: str | os.PathLike[str],
         timeout_s: float = TIMEOUT_S,
         sae_id: SaeId | None = None,
+        redelivery: bool = False,
     ) -> None:
-        where = _address(base_url, host, port)
+        where = kme_address(base_url, host, port)
         context = client_context(certfile=certfile, keyfile=keyfile, cafile=cafile)
         self._certfile = Path(certfile)
         self._chosen_id = sae_id
         self._connection = KmeConnection(host=where[0], port=where[1], context=context, timeout_s=timeout_s)
+        self._promise, self._wants_redelivery = KmePromise(), redelivery
+        self.burned_max = 0
 
     def __enter__(self) -> KeyDeliveryClient:
         return self
@@ -77,7 +93,7 @@ class KeyDeliveryClient:
         Raises:
             CertificateUnusable: it is not a qanat certificate; give ``sae_id`` then.
         """
-        return self._chosen_id or _sae_id_in(self._certfile)
+        return self._chosen_id or sae_id_in(self._certfile)
 
     @property
     def kme_id(self) -> str:
@@ -97,8 +113,7 @@ class KeyDeliveryClient:
         Raises:
             NotEntitled, RequestRefused, and what the connection raises (``errors.py``).
         """
-        answer = self._call("GET", slave, "status", None, takes_keys=False)
-        return status_from_json(answer.body)
+        return self._result(status_call(slave))
 
     def enc_keys(
         self,
@@ -106,90 +121,69 @@ class KeyDeliveryClient:
         number: int = 1,
         size_bits: int | None = None,
         *,
-        extension_mandatory: list[dict[str, object]] | None = None,
-        extension_optional: list[dict[str, object]] | None = None,
+        additional_slaves: Iterable[SaeId] = (),
+        extension_mandatory: Extensions | None = None,
+        extension_optional: Extensions | None = None,
     ) -> list[DeliveredKey]:
-        """New keys to share with ``slave``. Sent once: see ``AnswerLost``.
+        """New keys to share with ``slave``. For a lost answer see ``AnswerLost``.
 
         Args:
             size_bits: None is the KME's default key size.
+            additional_slaves: Others who may fetch the same keys; a KME's status says how many it allows.
 
         Raises:
             KeysNotReady: too few are stored now; it carries ``retry_after_ms``.
             NotEntitled, RequestRefused, CalledTooOften, AnswerLost, and what the connection raises.
         """
-        wanted: dict[str, object] = {"number": number}
-        if size_bits is not None:
-            wanted["size"] = size_bits
-        if extension_mandatory:
-            wanted["extension_mandatory"] = extension_mandatory
-        if extension_optional:
-            wanted["extension_optional"] = extension_optional
         us = self.sae_id  # before the keys are taken: a certificate that names nobody fails here
-        answer = self._call("POST", slave, "enc_keys", wanted, takes_keys=True)
-        keys = container_from_json(answer.body, master=us, slave=slave)
-        if len(keys) != number or len({key.key_id for key in keys}) != number:
-            raise KmeSpokeNonsense(f"{number} keys were asked for, {len(keys)} came.")
-        if size_bits is not None and any(key.bits.size_bits != size_bits for key in keys):
-            raise KmeSpokeNonsense(f"Keys of {size_bits} bits were asked for, others came.")
-        return keys
+        call = enc_keys_call(
+            us,
+            slave,
+            number,
+            size_bits,
+            additional_slaves=additional_slaves,
+            extension_mandatory=extension_mandatory,
+            extension_optional=extension_optional,
+        )
+        return self._result(call)
 
     def dec_keys(self, master: SaeId, key_ids: Iterable[KeyId]) -> list[DeliveredKey]:
-        """The keys that ``master`` got under these IDs, in the order asked for. Sent once.
+        """The keys that ``master`` got under these IDs, in the order asked for.
 
         Raises:
             KeysNotFound: at least one is not there; then none was taken.
             NotEntitled, RequestRefused, CalledTooOften, AnswerLost, and what the connection raises.
         """
-        asked = list(key_ids)
-        us = self.sae_id
-        wanted = {"key_IDs": [{"key_ID": str(key_id)} for key_id in asked]}
-        answer = self._call("POST", master, "dec_keys", wanted, takes_keys=True)
-        keys = {key.key_id: key for key in container_from_json(answer.body, master=master, slave=us)}
-        if set(keys) != set(asked):
-            raise KmeSpokeNonsense("Other keys came than those asked for.")
-        return [keys[key_id] for key_id in asked]
+        return self._result(dec_keys_call(self.sae_id, master, key_ids))
 
     def key_of(self, master: SaeId, key_id: KeyId) -> DeliveredKey:
-        """One key by ID: what ``seal.open_file`` wants as its ``key_lookup``."""
+        """One key by ID."""
         return self.dec_keys(master, [key_id])[0]
 
-    def _call(self, verb: str, sae: SaeId, method: str, body: object, *, takes_keys: bool) -> Answer:
-        path = f"/api/v1/keys/{quote(sae, safe='')}/{method}"
-        data = None if body is None else json.dumps(body).encode()
-        answer = self._connection.call(verb, path, data, takes_keys=takes_keys)
+    def _result(self, call: Call[ResultT]) -> ResultT:
+        if call.key_count and self._wants_redelivery and self._promise.window_s is None:
+            self._answer(status_call(call.other))  # whatever it says, its header tells what this KME keeps
+        answer = self._answer(call)
         if answer.status_code != 200:
             raise error_from_answer(answer, self._connection.address)
-        return answer
+        return call.read(answer.body)
 
-
-def _address(base_url: str | None, host: str | None, port: int | None) -> tuple[str, int]:
-    if (base_url is None) == (host is None):
-        raise MisuseError("Give the KME's address as base_url, or as host and port.")
-    if base_url is None:
-        assert host is not None
-        return host, port or DEFAULT_PORT
-    try:
-        parts = urlsplit(base_url)
-        if parts.scheme == "https" and parts.hostname and not parts.path.strip("/"):
-            return parts.hostname, parts.port or DEFAULT_PORT
-    except ValueError:  # a port that is none, a bracket that is not closed
-        pass
-    raise MisuseError(f"{base_url!r} is not the address of a KME; write https://host:port")
-
-
-def _sae_id_in(certfile: Path) -> SaeId:
-    import ssl
-
-    from qanat.core.errors import QanatError
-    from qanat.crypto.identity import CertificateRole, identity_from_der
-
-    try:
-        text = certfile.read_text("ascii")
-        leaf = text[text.index(ssl.PEM_HEADER) : text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)]  # a chain may follow
-        identity = identity_from_der(ssl.PEM_cert_to_DER_cert(leaf))
-    except (OSError, ValueError, QanatError):
-        raise CertificateUnusable(f"{certfile} does not say which SAE it is for.") from None
-    if identity.role is not CertificateRole.SAE:
-        raise CertificateUnusable(f"{certfile} is the certificate of a {identity.role.value}, not of an SAE.")
-    return SaeId(identity.name)
+    def _answer(self, call: Call[ResultT]) -> Answer:
+        attempts = Attempts(call.key_count, self._promise, self._wants_redelivery, time.monotonic())
+        try:
+            while True:
+                was_reused = False
+                try:
+                    was_reused = self._connection.open()
+                    host = self._connection.address
+                    answer = self._connection.exchange(
+                        request_bytes(call.verb, host, call.path, call.body, attempts.headers())
+                    )
+                except QanatError as error:
+                    time.sleep(attempts.after(error, was_reused=was_reused, now_s=time.monotonic()))
+                    continue
+                attempts.succeeded(answer)
+                return answer
+        except BaseException as error:
+            self.burned_max += attempts.burned_by(error)
+            raise

@@ -42,7 +42,14 @@ class RequestRefused(QanatError):
 
 class AnswerLost(QanatError):
     """The connection broke after the request had gone out, so the KME may already have taken keys for it. Such
-    keys are never handed out again. Ask anew when one set of keys may be spent for nothing."""
+    keys are never handed out again. Ask anew when one set of keys may be spent for nothing, or give the network
+    file a `policy.redelivery_s`."""
+
+    @property
+    def burned_max(self) -> int:
+        """How many keys may be spent for nothing; 0 when the request takes none."""
+        value = self.fields.get("burned_max")
+        return value if isinstance(value, int) else 0
 
 
 class KmeSpokeNonsense(RemoteProtocolError):

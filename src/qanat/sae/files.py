@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,10 +29,16 @@ def reading(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` at the end, or leaves no trace. Mode 0600."""
+def replacing(path: str | os.PathLike[str], *, size_bytes: int = 0) -> Iterator[BinaryIO]:
+    """A file that takes the place of ``path`` at the end, or leaves no trace. Mode 0600.
+
+    Args:
+        size_bytes: What it will need; room that the disk does not have is told at once.
+    """
     target = Path(path)
     try:
+        if shutil.disk_usage(target.parent).free < size_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(fd, "wb") as file:

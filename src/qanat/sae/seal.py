@@ -27,7 +27,7 @@ from qanat.sae.keys import DeliveredKey
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-MAGIC = b"qanat sealed file 1\n"
+MAGIC = b"qanat sealed file 2\n"
 CHUNK_BYTES = 65_536
 TAG_BYTES = 16
 HEADER_BYTES_MAX = 4_096
@@ -57,6 +57,7 @@ class SealHeader:
     Attributes:
         master, slave: The SAE that sealed it and the SAE it is for.
         size_bytes: Of the plaintext; it gives a cut file away before a key is spent on it.
+        provenance: What the key's secrecy rests on, in words; None when its KME does not say.
     """
 
     key_id: KeyId
@@ -64,6 +65,7 @@ class SealHeader:
     slave: SaeId
     size_bytes: int
     salt: bytes
+    provenance: str | None
 
     def encoded(self) -> bytes:
         fields = {
@@ -74,6 +76,7 @@ class SealHeader:
             "slave": self.slave,
             "size_bytes": self.size_bytes,
             "salt": self.salt.hex(),
+            "provenance": self.provenance,
         }
         return json.dumps(fields, sort_keys=True).encode()
 
@@ -88,7 +91,12 @@ def seal_file(src: str | os.PathLike[str], dst: str | os.PathLike[str], key: Del
     with reading(src) as source, replacing(dst) as target:
         size_bytes = os.fstat(source.fileno()).st_size
         header = SealHeader(
-            key_id=key.key_id, master=key.master, slave=key.slave, size_bytes=size_bytes, salt=os.urandom(32)
+            key_id=key.key_id,
+            master=key.master,
+            slave=key.slave,
+            size_bytes=size_bytes,
+            salt=os.urandom(32),
+            provenance=None if key.provenance is None else key.provenance.sentence(),
         )
         encoded = header.encoded()
         cipher = _cipher(key, header)
@@ -118,11 +126,11 @@ def open_file(src: str | os.PathLike[str], dst: str | os.PathLike[str], key_look
 
     with reading(src) as source:
         header, encoded = _read_header(source, src)
-        key = key_lookup(header.master, header.key_id)
-        if key.key_id != header.key_id:
-            raise SealBroken(f"{src} asks for key {header.key_id}, the key given is {key.key_id}.")
-        cipher = _cipher(key, header)
-        with replacing(dst) as target:
+        with replacing(dst, size_bytes=header.size_bytes) as target:  # before a key is spent on what cannot be written
+            key = key_lookup(header.master, header.key_id)
+            if key.key_id != header.key_id:
+                raise SealBroken(f"{src} asks for key {header.key_id}, the key given is {key.key_id}.")
+            cipher = _cipher(key, header)
             for index, (size, is_last) in enumerate(_chunk_sizes(header.size_bytes)):
                 try:
                     target.write(cipher.decrypt(_nonce(index, is_last), source.read(size + TAG_BYTES), encoded))
@@ -170,7 +178,10 @@ def _decoded(encoded: bytes) -> SealHeader:
         slave=SaeId(fields["slave"]),
         size_bytes=fields["size_bytes"],
         salt=bytes.fromhex(fields["salt"]),
+        provenance=fields["provenance"],
     )
+    if not isinstance(header.provenance, str | None):
+        raise TypeError("provenance is a sentence or null")
     # One file has one spelling: what we would have written. That also checks types, cipher and chunk size.
     if type(header.size_bytes) is not int or header.size_bytes < 0 or header.encoded() != encoded:
         raise ValueError("the header is not in its one spelling")

@@ -14,8 +14,8 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.km import stream_wire as wire
 from qanat.km.stream_types import METADATA_BYTES, Chunk, StreamQos, StreamStatus
 from qanat.sae.answers import provenance_from_extension
-from qanat.sae.connection import client_context
 from qanat.sae.errors import AnswerLost, KmeSpokeNonsense, KmeUnreachable
+from qanat.sae.tls import client_context
 
 DEFAULT_PORT = 25575
 MIMETYPE = "application/json"

@@ -11,6 +11,9 @@ from qanat.km.events import (
     CommandApplied,
     CommandIgnored,
     KeyDelivered,
+    KeysBurned,
+    KeysDiscarded,
+    KeysExpired,
     KeysQuarantined,
     KmeEvent,
     PartnerRefused,
@@ -18,6 +21,7 @@ from qanat.km.events import (
     RelayCompleted,
     RelayForwarded,
     RelayLost,
+    StoreRestored,
 )
 
 
@@ -33,6 +37,10 @@ def event_text(event: KmeEvent) -> str:
         case KeysQuarantined():
             since = text_from_ns(event.since_ns)
             return f"quarantined {event.piece_count} pieces, {event.size_bits} bits, of {event.link} since {since}"
+        case KeysExpired():
+            return f"{event.size_bits} bits of {event.account} expired"
+        case KeysBurned():
+            return f"{event.count} keys burned"
         case RelayCompleted():
             took = text_from_ns(event.duration_ns)
             return f"{event.relay} reached {event.target}: {event.size_bits} bits by {_via(event.links)} in {took}"
@@ -44,6 +52,10 @@ def event_text(event: KmeEvent) -> str:
             return f"{event.peer} misbehaves: {event.reason}"
         case PartnerRefused():
             return f"partner {event.partner} refuses a request with {event.status_code}"
+        case StoreRestored():
+            return f"the store is an old copy: {event.reason}"
+        case KeysDiscarded():
+            return f"destroyed {event.size_bits} bits shared with {event.peer}: {event.reason}"
         case CommandApplied():
             return f"applied {command_text(event.command)}"
         case CommandIgnored():

@@ -156,6 +156,16 @@ def test_the_worst_estimate_is_never_better_than_the_published_one_and_worse_on_
     assert (worst[2:] < published[2:]).all()
 
 
+def test_the_default_is_the_worst_estimate_and_the_published_one_says_that_it_is_too_high():
+    given = {**USUAL, "receiver": "trusted", "n_sent": 1e8, "distance_km": 25.0}
+    asked, default = cv_gaussian(estimate="worst", **given), cv_gaussian(**given)
+    published = cv_gaussian(estimate="published", **given)
+    assert default.rate_per_pulse == asked.rate_per_pulse
+    assert 0.98 * published.rate_per_pulse < default.rate_per_pulse < 0.995 * published.rate_per_pulse
+    assert any("too high" in each for each in published.assumptions)
+    assert not any("least transmittance" in each for each in default.assumptions)
+
+
 @pytest.mark.parametrize(("detection", "quadratures"), [("homodyne", 1), ("heterodyne", 2)])
 def test_the_worst_estimate_is_the_worst_of_a_dense_search(detection, quadratures):
     given = channels(seed=8, count=3000)

@@ -10,7 +10,7 @@ from tests.keyrate.protocols import decimal_relay
 from tests.keyrate.protocols.decimal_relay import cal_yield, d
 
 from qanat.core.streams import Streams
-from qanat.keyrate import mdi, mode_pairing, plob, tf_cal, tf_original, tf_pm, tf_sns
+from qanat.keyrate import mdi, mdi_four, mode_pairing, plob, tf_cal, tf_original, tf_pm, tf_sns
 from qanat.keyrate.bessel import i0_less_1, i0_second_difference
 from qanat.keyrate.library import protocol_named
 from qanat.keyrate.parameter import ParameterError
@@ -22,11 +22,12 @@ from qanat.keyrate.relay import window_clicks
 from qanat.keyrate.search import optimised
 
 AUTHORITY = tomllib.loads((Path(__file__).parents[3] / "authorities" / "relay.toml").read_text())
-EVERY = (mdi, tf_original, tf_cal, tf_sns, tf_pm, mode_pairing)
+EVERY = (mdi, mdi_four, tf_original, tf_cal, tf_sns, tf_pm, mode_pairing)
 VARIANTS = (
     (mdi, {"decoys": "infinite"}),
     (mdi, {"decoys": "vacuum_weak"}),
     (mdi, {"decoys": "two", "omega": 0.01}),
+    (mdi_four, {"nu": 0.02}),
     (tf_original, {}),
     (tf_cal, {"decoys": "infinite"}),
     (tf_cal, {"decoys": "two", "omega": 0.002}),

@@ -26,10 +26,17 @@ LOGARITHMIC = {"p_dark", "n_x", "n_sent"}
 # More of it never gives more key; of a ratio: less of it.
 WORSE = (
     *("distance_km", "p_dark", "p_noise", "misalignment", "f_ec", "xi"),
-    *("mu_trojan", "intensity_spread", "intensity_rise", "efficiency_ratio"),
+    *("mu_trojan", "intensity_spread", "intensity_rise", "efficiency_ratio", "correlation_spread"),
 )
-STEPS = {"distance_km": 1.0, "xi": 1e-3, "intensity_spread": 0.01, "intensity_rise": 0.01, "efficiency_ratio": -0.4}
-ASYMPTOTIC = {"mu_trojan", "efficiency_ratio"}  # refused with a block size
+STEPS = {
+    "distance_km": 1.0,
+    "xi": 1e-3,
+    "intensity_spread": 0.01,
+    "intensity_rise": 0.01,
+    "correlation_spread": 1e-3,
+    "efficiency_ratio": -0.4,
+}
+ASYMPTOTIC = {"mu_trojan", "correlation_spread"}  # refused with a block size
 TOLERANCE = 1e-9
 WITHOUT_PROOF = {"cow"}  # its rate is 0 everywhere, and says why
 
@@ -127,3 +134,29 @@ def test_parts_of_epsilon_add_up_to_what_was_asked(file: str, name: str) -> None
     rate = protocol(epsilon_sec=1e-9, **({"epsilon_cor": 1e-14} if "epsilon_cor" in names else {}), **size)
     total = 1e-9 + (1e-14 if "epsilon_cor" in names else 0.0)
     assert float(sum(rate.epsilon.values())) == pytest.approx(total, rel=1e-12)
+
+
+def test_what_is_left_out_is_the_default_and_nobody_can_change_it(protocol: Protocol) -> None:
+    first, second = protocol(), protocol()
+    for each in protocol.parameters:
+        value = first.params[each.name]
+        if isinstance(value, np.ndarray):
+            assert not value.flags.writeable
+            assert value == each.default
+        else:
+            assert value == each.default
+    assert first.as_dict() == second.as_dict()
+
+
+@pytest.mark.parametrize("number", [50, 50.0, np.float64(50.0), np.array(50.0), [50.0], np.float32(50.0)])
+def test_numbers_of_any_kind_give_the_same_rate(number: object) -> None:
+    protocol = protocol_named("decoy-bb84")
+    rate = protocol(distance_km=number).rate_per_pulse
+    assert np.ravel(rate)[0] == protocol(distance_km=50.0).rate_per_pulse
+    assert np.shape(rate) == np.shape(number)
+
+
+@pytest.mark.parametrize("nothing", ["mu", "distance_km"])
+def test_none_for_what_is_needed_is_named_as_missing(nothing: str) -> None:
+    with pytest.raises(ParameterError, match=f"{nothing} is missing"):
+        protocol_named("decoy-bb84")(**{nothing: None})

@@ -126,6 +126,8 @@ class PolicyDocument(Document):
     suspect_margin_s: float = Field(default=_LIMITS.suspect_margin_s, ge=0, le=1e7)
     requalify_s: float = Field(default=_LIMITS.requalify_s, gt=0, le=1e7)
     max_trusted_nodes: int = Field(default=_LIMITS.max_trusted_nodes, ge=0, le=64)
+    key_ttl_s: float = Field(default=_LIMITS.key_ttl_s, ge=60, le=31_536_000)
+    redelivery_s: float = Field(default=_LIMITS.redelivery_s, ge=0, le=60)
 
 
 class NetworkDocument(Document):

@@ -7,7 +7,7 @@ With ``mu_trojan`` photons of a Trojan-horse probe coming back per pulse, the ph
 al., Phys. Rev. X 5, 031030 (2015): sin^2(a + b) with E = sin^2 a, cos b = 1 - 2 Delta / Y, 1 - 2 Delta = e^-mu cos mu.
 
 With detectors that Eve can make unequal, down to ``efficiency_ratio`` r, Eve may know all but r [1 - h(E / r)] of a bit
-in place of 1 - h(E) (``mismatch.py``; both attacks at once are not bounded).
+in place of 1 - h(E), and all but as many of a block (``mismatch.py``; both attacks at once are not bounded).
 
 **Finite** (``n_x`` sifted bits in the key basis, or ``n_sent`` pulses), against general attacks: Tomamichel, Lim,
 Gisin, Renner, Nat. Commun. 3, 634 (2012), eq. (2): l = n [1 - h(E + mu)] - f n h(E) - log2(2 / (epsilon_sec^2
@@ -25,7 +25,6 @@ import numpy as np
 from qanat.keyrate import trojan
 from qanat.keyrate.block import (
     BLOCK_CONSTRAINTS,
-    NO_MISMATCH_IN_A_BLOCK,
     NO_TROJAN_IN_A_BLOCK,
     block_parameters,
     is_finite,
@@ -110,7 +109,7 @@ bb84 = Protocol(
     ),
     formula=formula,
     assumptions=("the source emits exactly one photon per pulse",),
-    constraints=(*BLOCK_CONSTRAINTS, NO_TROJAN_IN_A_BLOCK, NO_MISMATCH_IN_A_BLOCK, MISMATCH_ALONE),
+    constraints=(*BLOCK_CONSTRAINTS, NO_TROJAN_IN_A_BLOCK, MISMATCH_ALONE),
     free=free,
     sources=(
         "Shor, Preskill, PRL 85, 441 (2000)",

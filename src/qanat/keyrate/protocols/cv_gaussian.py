@@ -11,8 +11,8 @@ Finite (``n_sent`` given): K = (n/N) [beta I_AB - S - Delta(n)], Leverrier, Gros
 (2010), with N - n pulses disclosed to estimate the channel, S the Holevo term at the confidence limits of t = sqrt(T
 eta) and sigma^2 = 1 + v_el + T eta xi, and Delta(n) = (2 d + 3) sqrt(log2(2 / eps) / n) + (2 / n) log2(1 / eps_PA), d
 = 2 symbols per pulse with homodyne and 4 with heterodyne detection. The paper takes the least t within the estimate.
-On long links an eavesdropper gains from the greatest; ``estimate=worst`` takes whichever tells her most, and both are
-among the terms.
+On long links an eavesdropper gains from the greatest: ``estimate`` is ``worst`` unless asked for as ``published``, and
+takes whichever tells her most. Both are among the terms; on short links they are one.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _finite(values: Values, link: Link, information: Array, terms: dict[str, Arr
 _ESTIMATE = {
     "published": (
         "Eve is best served by the least transmittance within the estimate, as the paper has it; on long links she is"
-        " not: see holevo_worst, or estimate=worst",
+        " not and the rate is too high: see holevo_worst, or estimate=worst",
     ),
     "worst": (),
 }
@@ -145,7 +145,7 @@ cv_gaussian = Protocol(
         parameter("n_sent", None, "asymptotic", is_optional=True),
         parameter("p_estimate", 0.5, "half of them", search=(1e-6, 0.95), is_log_search=True),
         parameter("epsilon_sec", 3e-10, "1e-10 for each of three parts, Leverrier et al. 2010"),
-        parameter("estimate", "published", "Leverrier et al. 2010"),
+        parameter("estimate", "worst", "ours; published: Leverrier et al. 2010"),
         parameter("clock_hz", 1e8, "a coherent receiver of 100 MHz"),
     ),
     formula=formula,

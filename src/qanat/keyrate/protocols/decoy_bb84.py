@@ -26,8 +26,11 @@ photons is that of Lucamarini et al., Phys. Rev. X 5, 031030 (2015) (``trojan.py
 
 Pulses may be off by ``intensity_spread`` up or down, and brighter by ``intensity_rise`` under a seeded laser, as Eve
 likes: Y_1 and e_1 are then bounded by the worst intensities within these intervals, asymptotic and finite
-(``uncertain_light.py``). With detectors that Eve can make unequal, down to ``efficiency_ratio`` r, the asymptotic share
-1 - h(e_1) is r [1 - h(e_1 / r)] (``mismatch.py``), without a Trojan horse beside it. Expected counts stay those of
+(``uncertain_light.py``). Intensities that depend on the settings of up to ``correlation_length`` pulses before, by
+``correlation_spread``, let Eve treat settings differently; this is bounded asymptotically (``correlated.py``). With
+detectors that Eve can make unequal, down to ``efficiency_ratio`` r, the asymptotic share
+1 - h(e_1) is r [1 - h(e_1 / r)], and in a block as much with one share of epsilon_sec more (``mismatch.py``), without a
+Trojan horse beside it. Expected counts stay those of
 nominal intensities and equal detectors: what these parameters hold is what Eve could do unseen.
 
 The channel: a click without afterpulse has probability 1 - (1 - Y0) e^(-eta mu) (Lim et al., section IV), in the
@@ -43,22 +46,24 @@ import numpy as np
 
 from qanat.keyrate.block import (
     BLOCK_CONSTRAINTS,
-    NO_MISMATCH_IN_A_BLOCK,
     NO_TROJAN_IN_A_BLOCK,
     block_parameters,
     epsilons,
     is_finite,
+    missing_from_phase,
     pulses,
     signed_length,
     verification,
 )
 from qanat.keyrate.channel_model import p_detection, p_error
+from qanat.keyrate.correlated import NO_CORRELATION_IN_A_BLOCK
 from qanat.keyrate.decoy_asymptotic import asymptotic, credits_vacuum, intensities_of, omega_of
 from qanat.keyrate.decoy_finite import SHARES_ONE, SHARES_TWO, Seen, one_decoy, two_decoys
 from qanat.keyrate.decoy_light import Light
 from qanat.keyrate.deviations import limits_named
-from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, ratio, transmittance
-from qanat.keyrate.mismatch import MISMATCH_ALONE
+from qanat.keyrate.fibre import background, binary_entropy, channel_parameters, phase_entropy, ratio, transmittance
+from qanat.keyrate.mismatch import ASSUMPTION as MATCHED
+from qanat.keyrate.mismatch import MISMATCH_ALONE, in_a_block, is_unequal
 from qanat.keyrate.parameter import ONE, Array, total_of
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
@@ -74,16 +79,21 @@ def formula(values: Values) -> Found:
     return key(values, expected.times(n_sent), n_sent)
 
 
-def light_of(values: Values) -> Light:
-    """The intensities that a finite block sends."""
+def nominal(values: Values) -> Light:
+    """The intensities that a finite block sends, as set."""
     p_mu, p_nu = values["p_mu"], values["p_nu"]
     rest = (1 - p_mu,) if values.choice("decoys") == "one" else (p_nu, 1 - p_mu - p_nu)
-    return uncertain(values, Light(intensities=intensities_of(values), p_intensities=(p_mu, *rest)))
+    return Light(intensities=intensities_of(values), p_intensities=(p_mu, *rest))
+
+
+def light_of(values: Values) -> Light:
+    """The same, each within its interval."""
+    return uncertain(values, nominal(values))
 
 
 def per_pulse(values: Values) -> Seen:
     """Expected counts per pulse sent: Lim et al. 2014, section IV."""
-    light, eta, y0 = light_of(values), transmittance(values), background(values)
+    light, eta, y0 = nominal(values), transmittance(values), background(values)
     after, p_key = values["p_afterpulse"], values["p_basis"] ** 2
     p_test = (1 - values["p_basis"]) ** 2
     pairs = list(zip(light.p_intensities, light.intensities, strict=True))
@@ -100,19 +110,23 @@ def per_pulse(values: Values) -> Seen:
 def key(values: Values, seen: Seen, n_sent: Array) -> Found:
     """The finite key of a block with these counts."""
     prove, shares = (one_decoy, SHARES_ONE) if values.choice("decoys") == "one" else (two_decoys, SHARES_TWO)
-    epsilon_sec = values["epsilon_sec"]
+    unequal = is_unequal(values)
+    epsilon_sec = values["epsilon_sec"] * (shares / (shares + unequal))  # one share more for unequal detectors
     found = prove(light_of(values), seen, limits_named(values.choice("deviations")), epsilon_sec)
+    share = epsilon_sec / shares
+    single, phase = in_a_block(values, found.single, found.phase, found.errors_test, share, share**2)
+    missing = found.missing + missing_from_phase(np.maximum(single, 1.0), phase) * unequal
     n_x, m_x = total_of(seen.n_key), total_of(seen.m_key)
     qber = np.minimum(ratio(m_x, n_x, 0.5), 0.5)
     parts = {
         "vacuum": found.vacuum * credits_vacuum(values, by_source=True),
-        "single_photon": found.single,
-        "phase_error": -found.single * binary_entropy(found.phase),
+        "single_photon": single,
+        "phase_error": -single * phase_entropy(phase),
         "reconciliation": -values["f_ec"] * n_x * binary_entropy(qber),
         "verification": -verification(values),
         "secrecy": -6 * np.log2(shares / epsilon_sec),
     }
-    length = signed_length(parts, found.missing)
+    length = signed_length(parts, missing)
     return Found(
         rate=length / n_sent,
         qber=qber,
@@ -125,10 +139,10 @@ def key(values: Values, seen: Seen, n_sent: Array) -> Found:
             "errors_test": total_of(seen.m_test),
             "single_photon_test": found.single_test,
             "single_photon_errors_test": found.errors_test,
-            "phase_error_rate": found.phase,
+            "phase_error_rate": np.minimum(phase, 0.5),
         },
         epsilon=epsilons(values),
-        assumptions=(*(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO), *assumed(values)),
+        assumptions=(*(FINITE_ONE if shares == SHARES_ONE else FINITE_TWO), MATCHED, *assumed(values)),
         sifted=n_x / n_sent,
     )
 
@@ -182,7 +196,7 @@ CONSTRAINTS = (  # eq. (12) of Ma et al.: the bounds hold for these only
     ),
     *BLOCK_CONSTRAINTS,
     NO_TROJAN_IN_A_BLOCK,
-    NO_MISMATCH_IN_A_BLOCK,
+    NO_CORRELATION_IN_A_BLOCK,
     MISMATCH_ALONE,
 )
 
@@ -214,6 +228,8 @@ decoy_bb84 = Protocol(
         parameter("mu_trojan", 0.0, "an isolated transmitter"),
         parameter("intensity_spread", 0.0, "intensities as set"),
         parameter("intensity_rise", 0.0, "an isolated laser"),
+        parameter("correlation_spread", 0.0, "pulses that do not know of each other"),
+        parameter("correlation_length", 1.0, "neighbours; used with correlation_spread only"),
         parameter("efficiency_ratio", 1.0, "equal detectors"),
         parameter("mu", 0.48, "Ma et al. 2005, section V", search=(0.01, 1.2)),
         parameter("nu", 0.05, "Ma et al. 2005, section V", search=(0.002, 0.6)),
@@ -233,6 +249,7 @@ decoy_bb84 = Protocol(
         "Lim, Curty, Walenta, Xu, Zbinden, PRA 89, 022307 (2014)",
         "Lucamarini et al., PRX 5, 031030 (2015), for mu_trojan",
         "Wang, Peng, Zhang, Yang, Pan, PRA 77, 042311 (2008), for intensity_spread and intensity_rise; bounds are ours",
+        "Zapatero, Navarrete, Tamaki, Curty, Quantum 5, 602 (2021), for correlation_spread; the bound is ours",
         "Fung, Tamaki, Qi, Lo, Ma, QIC 9, 131 (2009), for efficiency_ratio; the bound is ours",
         "Rusca, Boaron, Grunenfelder, Martin, Zbinden, APL 112, 171104 (2018)",
     ),

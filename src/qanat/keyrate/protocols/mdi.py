@@ -14,20 +14,29 @@ the same with omega = 0. With F(a, b) = Q_ab e^(a + b) = sum_nm a^n b^m Y_nm / (
 holds no vacuum, and (mu^2 - omega^2)(mu - omega) M(nu) - (nu^2 - omega^2)(nu - omega) M(mu) neither Y_12 nor Y_21.
 What is left besides Y_11 enters it with a negative sign, so that it bounds Y_11 from below; the same M of the errors
 bounds e_11 Y_11 from above.
+
+**Finite** (``n_sent`` pairs of pulses, or ``n_x`` bits of the key basis), with ``two`` and ``vacuum_weak``: the same
+bounds on counts of a block, with Chernoff's limits (``mdi_finite.py``, own derivation after Curty et al., Nat. Commun.
+5, 3732 (2014)). Every end chooses the key basis with ``p_basis`` and mu, nu and omega with ``p_mu``, ``p_nu`` and the
+rest, in both bases; pairs of mu in the key basis make the key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from qanat.keyrate import mdi_finite
 from qanat.keyrate.bessel import i0_less_1, i0_second_difference
+from qanat.keyrate.block import BLOCK_CONSTRAINTS, block_parameters, is_finite
 from qanat.keyrate.decoy_asymptotic import omega_of
 from qanat.keyrate.fibre import binary_entropy, phase_entropy, ratio
+from qanat.keyrate.pair_counts import PairLight
 from qanat.keyrate.parameter import Array
-from qanat.keyrate.protocol import Found, Protocol, Values
+from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
 from qanat.keyrate.quantities import parameter
 from qanat.keyrate.relay import (
     ASYMPTOTIC,
@@ -89,10 +98,24 @@ class BellChannel:
 
 def single_pair_bounds(key: Gains, test: Gains, mu: Array, nu: Array, omega: Array) -> tuple[Array, Array]:
     """Y_11 from below in the key basis, e_11 from above in the test basis; rounding is counted against us."""
+    key, test = _remembered(key), _remembered(test)
     y11 = _yield_bound(key, mu, nu, omega)
     errors, size = _mixed(test, nu, omega, 1)
     e11 = ratio(errors + ROUNDING * size, (nu - omega) ** 2 * _yield_bound(test, mu, nu, omega), 0.5)
     return y11, np.minimum(e11, 0.5)
+
+
+def _remembered(gains: Gains) -> Gains:
+    """The same, asked once for each pair: the bounds need some of them several times."""
+    known: dict[tuple[int, int], tuple[Array, Array]] = {}
+
+    def found(a: Array, b: Array) -> tuple[Array, Array]:
+        which = (id(a), id(b))  # whoever asks holds them
+        if which not in known:
+            known[which] = gains(a, b)
+        return known[which]
+
+    return found
 
 
 def _mixed(gains: Gains, a: Array, omega: Array, which: int) -> tuple[Array, Array]:
@@ -111,10 +134,46 @@ def _yield_bound(gains: Gains, mu: Array, nu: Array, omega: Array) -> Array:
     return np.maximum(above / (wide**2 * narrow**2 * (mu - nu)), 0.0)
 
 
+def channel_of(values: Values) -> BellChannel:
+    """Two arms of the same loss, with the relay's detectors."""
+    return BellChannel(arm_transmittance(values), detector_noise(values), values["misalignment"])
+
+
 def formula(values: Values) -> Found:
     """The rate per pair of pulses."""
-    channel = BellChannel(arm_transmittance(values), detector_noise(values), values["misalignment"])
-    mu = values["mu"]
+    return _finite(values) if is_finite(values) else _asymptotic(values)
+
+
+def _finite(values: Values) -> Found:
+    channel, mu = channel_of(values), values["mu"]
+    key, test = (_light(values, p) for p in (values["p_basis"], 1 - values["p_basis"]))
+    gain, errors = (key.p_mu**2 * each for each in channel.key_basis(mu, mu))
+    gains_test, errors_test = test.expected(channel.test_basis)
+    seen = mdi_finite.Seen(
+        key=gain,
+        key_errors=errors,
+        gains_key=key.expected(channel.key_basis)[0],
+        gains_test=gains_test,
+        errors_test=errors_test,
+    )
+    return mdi_finite.finite(values, mdi_finite.Sent(signal=mu, p_signal=key.p_mu, test=test, key=key), seen)
+
+
+def _light(values: Values, p_basis: Array) -> PairLight:
+    """What each end sends in a basis that it chooses with this probability."""
+    p_mu, p_nu = values["p_mu"], values["p_nu"]
+    return PairLight(
+        mu=values["mu"],
+        nu=values["nu"],
+        omega=omega_of(values),
+        p_mu=p_basis * p_mu,
+        p_nu=p_basis * p_nu,
+        p_omega=p_basis * (1 - p_mu - p_nu),
+    )
+
+
+def _asymptotic(values: Values) -> Found:
+    channel, mu = channel_of(values), values["mu"]
     if values.choice("decoys") == "infinite":
         y11, e11 = channel.single
     else:
@@ -135,9 +194,31 @@ def formula(values: Values) -> Found:
             "single_pair_secret": secret,
             "error_correction": correction,
         },
-        assumptions=INFINITE_DECOYS if is_exact(values) else (),
+        assumptions=(ASYMPTOTIC, *(INFINITE_DECOYS if is_exact(values) else ())),
         sifted=values["sifting"] * gain,
     )
+
+
+CONSTRAINTS = (
+    *decoy_order("mu", "mu must be brighter than nu, or the bound on Y_11 does not hold"),
+    Constraint(
+        name="p_nu",
+        text="p_mu + p_nu must be less than 1: what is left is the probability of the weakest decoy",
+        holds=lambda values: np.asarray((values["p_mu"] + values["p_nu"] < 1 - 1e-6) | (not is_finite(values))),
+    ),
+    Constraint(
+        name="decoys",
+        text="no block is long enough for infinitely many decoys: take two or vacuum_weak",
+        holds=lambda values: np.asarray(not (is_exact(values) and is_finite(values))),
+    ),
+    *BLOCK_CONSTRAINTS,
+)
+
+
+def free(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an optimiser chooses. In the limit weaker decoys are always better: nu is held."""
+    is_block = given.get("n_x") is not None or given.get("n_sent") is not None
+    return ("mu", "nu", "p_mu", "p_nu", "p_basis") if is_block else ("mu",)
 
 
 mdi = Protocol(
@@ -148,16 +229,21 @@ mdi = Protocol(
         parameter("sifting", 1.0, "the key basis is chosen nearly always"),
         parameter("decoys", "vacuum_weak", "the variant in use"),
         parameter("mu", 0.5, "near the best with few decoys", search=(0.01, 1.5)),
-        parameter("nu", 0.1, "a usual choice"),
+        parameter("nu", 0.1, "a usual choice", search=(0.005, 0.6), is_log_search=True),
         parameter("omega", 0.0, "vacuum"),
+        *block_parameters(),
+        parameter("p_mu", 0.5, "ours; used with a block size only", search=(0.02, 0.99)),
+        parameter("p_nu", 0.3, "ours; used with a block size only", search=(0.005, 0.9)),
         parameter("clock_hz", 1e9, "a fast source"),
     ),
     formula=formula,
-    assumptions=(RANDOM_PHASES, IN_THE_MIDDLE, "both ends send the same intensities", ASYMPTOTIC),
-    constraints=decoy_order("mu", "mu must be brighter than nu, or the bound on Y_11 does not hold"),
+    assumptions=(RANDOM_PHASES, IN_THE_MIDDLE, "both ends send the same intensities"),
+    constraints=CONSTRAINTS,
+    free=free,
     sources=(
         "Lo, Curty, Qi, PRL 108, 130503 (2012)",
         "Ma, Razavi, PRA 86, 062319 (2012)",
         "Xu, Curty, Qi, Lo, NJP 15, 113007 (2013)",
+        "Curty, Xu, Cui, Lim, Tamaki, Lo, Nat. Commun. 5, 3732 (2014), for blocks; the derivation is ours",
     ),
 )

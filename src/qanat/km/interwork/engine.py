@@ -258,12 +258,14 @@ class Interwork:
     # --- time
 
     def plan(self, now_ns: int) -> None:
-        """Hand over new keys where the buffer has run low; take back what nobody acknowledged."""
+        """Hand over new keys where the buffer has run low; take back what has expired or was not acknowledged."""
+        expired = [key for key in self._records.expired() if key.is_ours]
         for partner in self.partners.values():
             for ours, theirs in partner.pairs:
                 keys = [key for key in self._records.of_pair(ours, theirs) if key.is_ours]
                 late = [key for key in keys if not self._is_ready(key) and now_ns - key.made_ns > ACK_TIMEOUT_NS]
-                self._take_back(partner, late, ours, theirs)
+                over = [key for key in expired if (key.initiator, key.target) == (ours, theirs)]
+                self._take_back(partner, [*late, *over], ours, theirs)
                 if len(keys) - len(late) <= BUFFER_KEYS - BATCH_KEYS:
                     self._hand_over(partner, ours, theirs, now_ns)
 
@@ -273,7 +275,8 @@ class Interwork:
             self._outbox.drop_transfer(ids)
             self._outbox.put(partner.id, "/void", ids, doc.void_json(ids, ours, theirs, partner.own_callback_url))
             for key in late:
-                self._destroy(key)
+                if self._records.find(key.key_id, ours, theirs) is not None:
+                    self._destroy(key)
 
     def _hand_over(self, partner: Partner, ours: SaeId, theirs: SaeId, now_ns: int) -> None:
         ids = []

@@ -62,6 +62,13 @@ class Records:
     def _has_piece(self, key: BorderKey) -> bool:
         return BlockId(f"partner/{_name(key.key_id, key.target)}") in self._c.books.pieces
 
+    def expired(self) -> list[BorderKey]:
+        """Keys whose pieces came to their end; their names are forgotten here and buried."""
+        gone = [key for key in self._keys.values() if not self._has_piece(key)]
+        for key in gone:
+            self.forget(key)
+        return gone
+
     def piece(self, key: BorderKey) -> Piece:
         return self._c.books.pieces[BlockId(f"partner/{_name(key.key_id, key.target)}")]
 

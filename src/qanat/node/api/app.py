@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.node.api import openapi
+from qanat.node.api.answers_kept import AnswersKept
 from qanat.node.api.limits import CallLimit
 from qanat.node.api.request import (
     Refused,
@@ -62,6 +64,8 @@ def create_app(
     calls_per_s: float | None = None,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     on_burned: Callable[[int], None] | None = None,
+    on_refused: Callable[[str, int, str], None] | None = None,
+    redelivery_s: float = 0.0,
 ) -> Starlette:
     """The key delivery interface of one KME.
 
@@ -71,13 +75,17 @@ def create_app(
         answer_timeout_s: After it the caller gets 503. Keys that the gateway then still takes are burned.
         on_burned: Called with the number of keys whose caller had hung up when they were ready. 014 has no
             acknowledgement, so this counts the losses that can be seen, not all.
+        on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
+        redelivery_s: How long an answer with keys is kept for the same request of the same SAE; 0 keeps none.
     """
     limit = None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)
     app = Starlette()
     # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
     # Starlette's and would be answered in plain text.
     app.router.redirect_slashes = False
-    app.router.default = KeyDelivery(gateway, kme_id, limit, answer_timeout_s, on_burned)
+    app.router.default = KeyDelivery(
+        gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused=on_refused, redelivery_s=redelivery_s
+    )
     return app
 
 
@@ -91,16 +99,20 @@ class KeyDelivery:
         limit: CallLimit | None,
         answer_timeout_s: float,
         on_burned: Callable[[int], None] | None,
+        on_refused: Callable[[str, int, str], None] | None = None,
+        redelivery_s: float = 0.0,
     ) -> None:
         self._gateway, self._kme_id = gateway, kme_id
         self._limit, self._answer_timeout_s = limit, answer_timeout_s
-        self._on_burned = on_burned
+        self._on_burned, self._on_refused = on_burned or (lambda _: None), on_refused
+        self._kept = AnswersKept(redelivery_s, self._on_burned)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # the server starts no lifespan and speaks no WebSocket
         response = await self._response(scope, receive)
         if response is not None:
+            response.headers.update(self._kept.headers())
             await response(scope, receive, send)
 
     async def _response(self, scope: Scope, receive: Receive) -> Response | None:
@@ -108,8 +120,10 @@ class KeyDelivery:
         try:
             return await self._answer(scope, receive)
         except Refused as refused:
+            self._tell(scope, refused.status_code, refused.message)
             return answered(refused.status_code, _said(refused.message), refused.headers)
         except KeyDeliveryError as error:
+            self._tell(scope, error.status_code, error.message)
             return _error_response(error)
         except TimeoutError:
             _log.warning("KME %s: no answer within %g s", self._kme_id, self._answer_timeout_s)
@@ -117,7 +131,12 @@ class KeyDelivery:
             _log.info("KME %s: a request ended by shutdown", self._kme_id)
         except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
             _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
+        self._tell(scope, 503, BUSY)
         return answered(503, _said(BUSY), {"Retry-After": "1"})
+
+    def _tell(self, scope: Scope, status_code: int, message: str) -> None:
+        if self._on_refused is not None:
+            self._on_refused(scope.get("extensions", {}).get("tls", {}).get("name", ""), status_code, message)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)
@@ -128,22 +147,33 @@ class KeyDelivery:
         body = await body_of(scope, receive)
         if body is None:
             return None
+        self._kept.confirm(scope, caller)
+        name = self._kept.name_of(scope)
         async with asyncio.timeout(self._answer_timeout_s):
             if method == "status":
                 query_of(scope, ())
                 return answered(200, documents.encode(await self._gateway.status(caller, other)))
-            if method == "enc_keys":
-                container = await self._gateway.enc_keys(caller, other, _key_request(scope, body))
+            take = partial(self._take, scope, caller, other, method, body)
+            if name is None:
+                container = await take()
             else:
-                container = await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
+                container = await self._kept.container(scope, caller, name, body, take)
+        is_lost = is_gone(scope)
+        if name is not None:
+            self._kept.sent(caller, name, is_lost=is_lost)
+            return answered(200, documents.encode(container))
         try:
-            if is_gone(scope):
+            if is_lost:
                 _log.warning("KME %s: %d keys burned, %s had hung up", self._kme_id, len(container.keys), caller)
-                if self._on_burned is not None:
-                    self._on_burned(len(container.keys))
+                self._on_burned(len(container.keys))
             return answered(200, documents.encode(container))
         finally:
             container.wipe()
+
+    async def _take(self, scope: Scope, caller: SaeId, other: SaeId, method: str, body: bytes) -> KeyContainer:
+        if method == "enc_keys":
+            return await self._gateway.enc_keys(caller, other, _key_request(scope, body))
+        return await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
 
     def _count_call(self, caller: SaeId) -> None:
         wait_s = self._limit.wait_s(caller) if self._limit is not None else 0.0

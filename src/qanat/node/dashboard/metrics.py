@@ -75,6 +75,39 @@ def _raised_alarms(snapshot: Snapshot) -> Iterator[Sample]:
     yield from newest.items()
 
 
+FATES = ("made", "delivered", "spent", "expired", "compromised", "destroyed")
+
+
+def _fates(snapshot: Snapshot) -> Iterator[Sample]:
+    for kme in snapshot.get("kmes", ()):
+        for account in kme["accounts"]:
+            for fate in FATES:
+                yield (kme["site"], account["account"], fate), float(account[f"{fate}_bits"])
+
+
+def _held(snapshot: Snapshot) -> Iterator[Sample]:
+    for kme in snapshot.get("kmes", ()):
+        for account in kme["accounts"]:
+            yield (kme["site"], account["account"]), float(account["held_bits"])
+
+
+def _keys_by_state(snapshot: Snapshot) -> Iterator[Sample]:
+    for kme in snapshot.get("kmes", ()):
+        for pair in kme["pairs"]:
+            for state, field in (("active", "stored_keys"), ("granted", "granted_keys")):
+                yield (kme["site"], pair["peer"], state), float(pair[field])
+
+
+def _each_kme(field: Callable[[Snapshot], float]) -> Callable[[Snapshot], Iterable[Sample]]:
+    return lambda snapshot: [((kme["site"],), float(field(kme))) for kme in snapshot.get("kmes", ())]
+
+
+def _refusals(snapshot: Snapshot) -> Iterator[Sample]:
+    for kme in snapshot.get("kmes", ()):
+        for code, count in sorted(kme["audit"]["refused"].items()):
+            yield (kme["site"], code), float(count)
+
+
 _LINK = ("link", "a", "b")
 
 METRICS: tuple[Row, ...] = (
@@ -209,6 +242,48 @@ METRICS: tuple[Row, ...] = (
         help="Keys burned: destroyed without delivery.",
         labels=(),
         samples=_network(lambda s: s["totals"]["burned"]),
+    ),
+    Row(
+        name="qanat_kme_bits_total",
+        help="Bits of one ledger account by fate; made = held + all the others.",
+        labels=("site", "account", "fate"),
+        samples=_fates,
+    ),
+    Row(
+        name="qanat_kme_held_bits",
+        help="Bits of one ledger account in the store, granted ones included.",
+        labels=("site", "account"),
+        samples=_held,
+    ),
+    Row(
+        name="qanat_kme_keys",
+        help="Keys for a peer site: active may be given to masters here, granted wait for their slave here.",
+        labels=("site", "peer", "state"),
+        samples=_keys_by_state,
+    ),
+    Row(
+        name="qanat_kme_burned_total",
+        help="Keys counted as delivered whose answer never left this KME.",
+        labels=("site",),
+        samples=_each_kme(lambda kme: kme["burned_total"]),
+    ),
+    Row(
+        name="qanat_kme_refusals_total",
+        help="Answers of the key delivery interface other than 200, by HTTP status, since the KME started.",
+        labels=("site", "code"),
+        samples=_refusals,
+    ),
+    Row(
+        name="qanat_audit_entries_total",
+        help="Audit entries made durable since the KME started.",
+        labels=("site",),
+        samples=_each_kme(lambda kme: kme["audit"]["entries"]),
+    ),
+    Row(
+        name="qanat_audit_failures_total",
+        help="Groups not committed because the audit could not be written; alert on any.",
+        labels=("site",),
+        samples=_each_kme(lambda kme: kme["audit"]["failures"]),
     ),
 )
 

@@ -18,6 +18,9 @@ import msgspec
 from qanat.core.errors import QanatError
 from qanat.node.event_loop import loop_factory
 from qanat.node.processes.config import ChildConfig
+from qanat.node.processes.hardening import harden
+
+KEYLESS = ("hub", "glass")  # all others hold keys, or bits that become keys
 
 Main = Callable[[ChildConfig, Callable[[], None]], Awaitable[None]]
 
@@ -61,6 +64,8 @@ def run(main: Main) -> int:
     """Run one child to its end; the exit code tells the supervisor whether to start it again."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = read_config()
+    if config.process not in KEYLESS:
+        logging.info("%s: %s", config.process, harden())
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_run(main, config))

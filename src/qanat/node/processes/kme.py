@@ -26,8 +26,9 @@ from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
 from qanat.node.api.skip import create_skip_app
+from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
-from qanat.node.kek import read_kek
+from qanat.node.kek import kek_path
 from qanat.node.messages import (
     KQ1,
     Commanded,
@@ -43,9 +44,12 @@ from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
+from qanat.node.sealing import Sealing
 from qanat.node.statedir import StateDir
+from qanat.node.store.opening import finish, open_store, rotate
 from qanat.node.store.sqlite import SqliteStore
 from qanat.node.wire import frames, served, write_frame
 
@@ -65,14 +69,21 @@ class SiteKme:
         self._state = StateDir(config.state)
         self._credentials = kme_credentials(self._state, site)
         self._entropy = SystemEntropy()  # one for store and engine: what one finds broken, neither draws from
+        self._sealing = Sealing(site, kek_path(self._state, site))
+        self._one_rotation = asyncio.Lock()
         self._told = Telling()
         self._commands: list[Command] = []
         self._commanded = asyncio.Event()
         context = client_context(self._credentials)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
         self._borders = self._make_borders()
+        self.trail = provide_trail(self._state, site, self._entropy, config.network.name)
         self.thread = WriterThread(
-            name=site, make_store=self._store, make_kme=self._engine, on_outcome=self._on_outcome
+            name=site,
+            make_store=self._store,
+            make_kme=self._engine,
+            on_outcome=self._on_outcome,
+            trail=self.trail,
         )
 
     def _make_borders(self) -> dict[str, BorderLine]:
@@ -102,8 +113,26 @@ class SiteKme:
         await self.thread.call(lambda kme, _now_ns: kme.border.on_acks(partner, containers))
 
     def _store(self) -> SqliteStore:
-        kek = read_kek(self._state, self._site)
-        return SqliteStore(self._state.store(self._site), kek=kek.reveal(), entropy=self._entropy)
+        self._opened = open_store(self._state, self._site, root=self._sealing.root, entropy=self._entropy)
+        return self._opened
+
+    async def _rotate(self) -> int:
+        """Change the KEK between two groups of keys: what is being served waits for it, nothing is refused."""
+        self._check_seal()
+        return await asyncio.shield(asyncio.ensure_future(self._rotated()))  # whoever asked may hang up
+
+    async def _rotated(self) -> int:
+        async with self._one_rotation:
+            count = await self.thread.call(
+                lambda _kme, _now_ns: rotate(self._state, self._site, self._opened, self._sealing.root, self._entropy)
+            )
+            finish(self._state, self._site)
+            return count
+
+    def _check_seal(self) -> None:
+        """Raises: KeyDeliveryError."""
+        if self._sealing.is_sealed:
+            raise KeyDeliveryError(503, f"this KME is sealed: {self._sealing.missing} shares are missing")
 
     def _engine(self, store: Any) -> Kme:
         return Kme(
@@ -125,12 +154,15 @@ class SiteKme:
 
     # The gateway of the ETSI 014 interface.
     async def status(self, caller: SaeId, slave: SaeId) -> Status:
+        self._check_seal()
         return await self.thread.call(lambda kme, now_ns: kme.status(caller, slave, now_ns))
 
     async def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest) -> KeyContainer:
+        self._check_seal()
         return await self.thread.call(lambda kme, now_ns: kme.enc_keys(caller, slave, request, now_ns))
 
     async def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId]) -> KeyContainer:
+        self._check_seal()
         patience = int(GRANT_WAIT_S / GRANT_LOOK_S)
         while True:
             try:
@@ -179,6 +211,9 @@ class SiteKme:
 
         task = asyncio.ensure_future(self.thread.call(book))
         task.add_done_callback(_look_away)
+
+    def _refused(self, caller: str, status_code: int, message: str) -> None:
+        self.trail.refusals.add("refused", caller, str(status_code), message)
 
     async def _take_blocks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Kq-1: answer a block only after it is durable, or refused for good."""
@@ -235,33 +270,59 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True)))
+            self._hub.send(
+                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
+            )
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     async def run(self, started: asyncio.Event) -> None:
-        """Open everything, then serve until cancelled."""
-        await self.thread.start()
-        ports = self._config.ports
+        """Open everything, then serve until cancelled. A sealed KME answers 503 until it is unsealed."""
+        operator_door = SealDoor(self._sealing, self._rotate)
+        socket = self._state.socket_path(seal_socket(self._site))
+        socket.unlink(missing_ok=True)  # of a process that was killed
+        operator = await asyncio.start_unix_server(served(operator_door.serve), socket)
         doors = self._doors()
+        async with operator:
+            try:
+                if self._sealing.is_sealed:
+                    await self._start_sealed(doors, started)
+                await operator_door.opened.wait()
+                await self._serve(doors, started)
+            finally:
+                await _stop(doors)
+
+    async def _start_sealed(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
         for door in doors:
             await door.start()
-        peers = await listen(ports.peers[self._site], self._credentials, self._from_peer)
+        self._hub.send(Note("note", f"{self._site}: sealed, {self._sealing.missing} shares are missing"))
+        started.set()
+
+    async def _serve(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
+        await self.thread.start()
+        try:
+            await self._serve_open(doors, started)
+        finally:
+            await _stop(doors)  # before the thread: what was asked is still answered
+            await self.thread.stop()
+
+    async def _serve_open(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
+        self._hub.send(Note("note", f"{self._site}: key store open, KEK guarded by {self._sealing.file.label}"))
+        if not started.is_set():
+            for door in doors:
+                await door.start()
+        peers = await listen(self._config.ports.peers[self._site], self._credentials, self._from_peer)
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
         )
         streams = await self._listen_for_streams()
         started.set()
-        try:
-            async with peers, modules, streams, asyncio.TaskGroup() as group:
-                group.create_task(self._report())
-                group.create_task(self._obey())
-                for line in self._lines.values():
-                    group.create_task(line.run())
-        finally:
-            await asyncio.gather(*(door.stop() for door in doors))
-            await self.thread.stop()
+        async with peers, modules, streams, asyncio.TaskGroup() as group:
+            group.create_task(self._report())
+            group.create_task(self._obey())
+            for line in self._lines.values():
+                group.create_task(line.run())
 
     async def _listen_for_streams(self) -> AbstractAsyncContextManager[object]:
         """ETSI 004, where it has a port."""
@@ -277,7 +338,14 @@ class SiteKme:
     def _doors(self) -> list[HttpsServer]:
         """The interfaces to applications: ETSI 014, and SKIP where it has a port."""
         name, ports = f"kme-{self._site}", self._config.ports
-        apps = {ports.key_delivery[self._site]: create_app(self, kme_id=name, on_burned=self._burned)}
+        app = create_app(
+            self,
+            kme_id=name,
+            on_burned=self._burned,
+            on_refused=self._refused,
+            redelivery_s=self._config.network.policy.redelivery_s,
+        )
+        apps = {ports.key_delivery[self._site]: app}
         if self._site in ports.skip:
             apps[ports.skip[self._site]] = create_skip_app(
                 self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
@@ -299,6 +367,10 @@ class SiteKme:
             keyfile=self._credentials.keyfile,
             cafile=self._state.partner_ca(partner),
         )
+
+
+async def _stop(doors: list[HttpsServer]) -> None:
+    await asyncio.gather(*(door.stop() for door in doors))
 
 
 def _look_away(task: asyncio.Future[Any]) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from qanat.km.events import KeyDelivered, KeysQuarantined, KmeEvent, PeerMisbehaved, RelayLost
+from qanat.km.events import (
+    KeyDelivered,
+    KeysDiscarded,
+    KeysQuarantined,
+    KmeEvent,
+    PeerMisbehaved,
+    RelayLost,
+    StoreRestored,
+)
 
 # A hub that reads twice a second needs no more; a flood of peer nonsense must not fill memory.
 SENTENCE_COUNT_MAX = 100
@@ -29,6 +37,17 @@ class Telling:
                 self._sentences.append(("note", f"a relay to {event.target} was lost: {event.reason}"))
             case PeerMisbehaved():
                 self._sentences.append(("note", f"the KME of {event.peer} misbehaved: {event.reason}"))
+            case StoreRestored():
+                self._sentences.append(
+                    (
+                        "note",
+                        f"the key store is an old copy ({event.reason}): no key leaves until it is recovered",
+                    )
+                )
+            case KeysDiscarded():
+                self._sentences.append(
+                    ("note", f"{event.size_bits} bits shared with {event.peer} destroyed: {event.reason}")
+                )
             case _:
                 pass  # stored blocks and finished relays show in the store report
 

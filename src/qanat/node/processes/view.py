@@ -113,6 +113,7 @@ class NetworkView:
             "alarms": [asdict(alarm) for alarm in self._loop.alarms],
             "journal": [asdict(entry) for entry in self._loop.journal.newest],
             "totals": self._totals(),
+            "kmes": list(self.stores.values()),
         }
 
     def link(self, link: Link) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class NetworkView:
 
     def _quarantined_bits(self, site: SiteId, link: LinkId) -> int:
         accounts = self.stores.get(site, {}).get("accounts", ())
-        return sum(int(item["quarantined_bits"]) for item in accounts if item["account"] == link)
+        return sum(int(item["compromised_bits"]) for item in accounts if item["account"] == link)
 
     def _stored_keys(self, source: SiteId, target: SiteId) -> int:
         stored = {item["peer"]: item["stored_keys"] for item in self.stores.get(source, {}).get("pairs", ())}
@@ -180,6 +181,6 @@ class NetworkView:
         return {
             "keys_delivered": total("delivered_bits") // key_size_bits,
             "keys_relayed": total("made_bits", "relay/") // (2 * key_size_bits),  # both ends book it
-            "bits_quarantined": total("quarantined_bits"),
+            "bits_quarantined": total("compromised_bits"),
             "burned": sum(int(store["burned_total"]) for store in self.stores.values()),
         }

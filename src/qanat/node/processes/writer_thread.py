@@ -2,6 +2,7 @@
 
 While one fsync runs, the next group gathers: so durability costs one disk flush per group, not per key.
 Nothing that a group produced (answers, frames, events) leaves the thread before its commit has returned.
+What the group did is in the audit before the commit; an audit that cannot be written fails the group.
 If a commit fails, the engine in memory is ahead of the disk; it is dropped and made again from the store.
 """
 
@@ -13,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ from qanat.km.kme import Kme
 from qanat.km.store import Store
 from qanat.km.stream_types import StreamRefused
 from qanat.km.supply import SimulatedKeyRefused
+from qanat.node.audit.trail import Trail
 
 ResultT = TypeVar("ResultT")
 Operation = Callable[[Kme, int], Any]
@@ -67,10 +70,12 @@ class WriterThread:
         make_store: Callable[[], Store],
         make_kme: Callable[[Store], Kme],
         on_outcome: Callable[[Outcome], None],
+        trail: Trail | None = None,
     ) -> None:
         self._make_store = make_store
         self._make_kme = make_kme
         self._on_outcome = on_outcome
+        self._trail = trail
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._opened: asyncio.Future[None] = self._loop.create_future()
@@ -112,6 +117,9 @@ class WriterThread:
         while is_open:
             group, is_open = self._next_group()
             kme = self._commit(kme, store, group)
+        if self._trail is not None:
+            with suppress(EnvironmentProblem):  # a full disk: then the last entry is missing, and nothing else
+                self._trail.stop(store, time.time_ns())
         store.close()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
@@ -132,6 +140,7 @@ class WriterThread:
         outcome = Outcome()
         now_ns = time.time_ns()
         is_due = kme is None or _is_due(kme.deadline_ns(), now_ns)
+        is_due = is_due or (self._trail is not None and self._trail.is_due(now_ns))
         if not group and not is_due:
             return kme
         try:
@@ -143,10 +152,15 @@ class WriterThread:
                 if is_due:
                     kme.on_deadline(now_ns)
                 outcome.frames = kme.frames_to_send(now_ns)
-                outcome.requests = kme.border.requests_to_send(now_ns)
+                outcome.requests = kme.requests_to_send(now_ns)
                 outcome.events = kme.events()
+                audited = self._trail.write(store, outcome.events, now_ns) if self._trail is not None else None
+            if audited is not None:
+                audited()
         except Exception as error:
             _log_failure(error, len(group))
+            if self._trail is not None:
+                self._trail.failed()
             for job in group:
                 job.error = StoreFailed(str(error).splitlines()[0] if str(error) else type(error).__name__)
             kme, outcome = None, Outcome()

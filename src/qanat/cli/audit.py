@@ -1,0 +1,96 @@
+"""`qanat audit verify|show`: is what a KME wrote down whole, and what does it say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from qanat.cli.place import running_state
+from qanat.cli.show import as_json_text
+from qanat.core.errors import MisuseError
+from qanat.core.ids import SiteId
+
+
+def _sites(state: Path | None, site: str | None) -> list[SiteId]:
+    from qanat.node.audit.place import audited_sites  # noqa: PLC0415
+
+    sites = audited_sites(running_state(state))
+    if site is None:
+        return sites
+    if site not in sites:
+        raise MisuseError(f"there is no audit of site {site}; there is one of {', '.join(sites)}")
+    return [SiteId(site)]
+
+
+def _anchors(texts: list[str]) -> dict[SiteId, list[tuple[int, str]]]:
+    found: dict[SiteId, list[tuple[int, str]]] = {}
+    for text in texts:
+        site, _, rest = text.partition(":")
+        count, _, head = rest.partition(":")
+        if not count.isdecimal() or len(head) != 64:
+            raise MisuseError(f"--anchor is SITE:ENTRIES:HASH as `qanat audit verify` prints them, not {text!r}")
+        found.setdefault(SiteId(site), []).append((int(count), head))
+    return found
+
+
+def verify(state: Path | None, site: str | None, anchors: list[str], as_json: bool) -> int:
+    """Exit code 0 when every audit is whole, else 1."""
+    from qanat.node.audit.place import audit_folder, audit_key, store_head  # noqa: PLC0415
+    from qanat.node.audit.verify import verify as verified  # noqa: PLC0415
+
+    place, wanted = running_state(state), _anchors(anchors)
+    verdicts = []
+    for name in _sites(state, site):
+        head = store_head(place, name)  # before the files: they may only have grown since
+        heads = [*wanted.get(name, []), *([head] if head is not None else [])]
+        verdict = verified(audit_folder(place, name), f"kme-{name}", key=audit_key(place, name), heads=heads)
+        if head is None:
+            verdict.notes.append("no key store remembers a head: a cut end would be seen by --anchor only")
+        verdicts.append(verdict)
+    is_whole = all(verdict.is_whole for verdict in verdicts)
+    if as_json:
+        as_json_text([{name: getattr(v, name) for name in v.__struct_fields__} for v in verdicts])
+        return 0 if is_whole else 1
+    for verdict in verdicts:
+        print(
+            f"{verdict.kme}: {'whole' if verdict.is_whole else 'NOT WHOLE'}, {verdict.entries} entries in "
+            f"{verdict.files} files, {verdict.checkpoints} signatures by {verdict.signed_by[:16]}, "
+            f"{verdict.unsigned_entries} entries not signed yet"
+        )
+        print(f"    anchor {verdict.kme.removeprefix('kme-')}:{verdict.entries}:{verdict.head}")
+        for text in verdict.problems + verdict.notes:
+            print(f"    {text}")
+    return 0 if is_whole else 1
+
+
+def show(state: Path | None, site: str | None, since: str | None, kind: str | None, as_json: bool) -> int:
+    """Exit code 1 when nothing fits."""
+    from qanat.node.audit.entry import Entry, entry_of  # noqa: PLC0415
+    from qanat.node.audit.files import files_in, lines_of  # noqa: PLC0415
+    from qanat.node.audit.place import audit_folder  # noqa: PLC0415
+
+    place, since_ns = running_state(state), _since_ns(since)
+    found: list[tuple[SiteId, Entry]] = []
+    for name in _sites(state, site):
+        for line in lines_of(files_in(audit_folder(place, name))):
+            entry = entry_of(line)
+            if entry.at_ns >= since_ns and kind in (None, entry.kind):
+                found.append((name, entry))
+    found.sort(key=lambda item: item[1].at_ns)
+    if as_json:
+        as_json_text([{"site": s, "n": e.n, "at_ns": e.at_ns, "kind": e.kind, "facts": e.facts} for s, e in found])
+    else:
+        for name, entry in found:
+            at = datetime.fromtimestamp(entry.at_ns / 1e9).astimezone().isoformat(timespec="milliseconds")
+            facts = " ".join(f"{field}={value}" for field, value in entry.facts.items() if field != "signature")
+            print(f"{at} {name} {entry.n} {entry.kind} {facts}")
+    return 0 if found else 1
+
+
+def _since_ns(text: str | None) -> int:
+    if text is None:
+        return 0
+    try:
+        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1e9)
+    except ValueError:
+        raise MisuseError(f"--since is a time such as 2026-01-31T08:00, not {text!r}") from None

@@ -1,0 +1,93 @@
+"""What an operator does to one KME."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+
+from qanat.cli.place import running_state
+from qanat.cli.show import as_json_text
+from qanat.core.errors import MisuseError
+from qanat.core.ids import SiteId
+
+
+def recover(state: Path | None, site: str, *, is_discarding: bool, as_json: bool) -> int:
+    from qanat.node.kek import kek_path  # noqa: PLC0415
+    from qanat.node.sealing import Sealing  # noqa: PLC0415
+    from qanat.node.store.recover import recover as recovered  # noqa: PLC0415
+
+    if not is_discarding:
+        raise MisuseError(
+            f"recovering the KME of {site} destroys every key in its store that was not delivered yet. "
+            "Say that you want this with --discard-keys."
+        )
+    place = running_state(state)
+    root = None
+    if kek_path(place, SiteId(site)).exists():
+        sealing = Sealing(SiteId(site), kek_path(place, SiteId(site)))
+        while sealing.is_sealed:
+            sealing.add(_share())
+        root = sealing.root
+    size_bits = recovered(place, SiteId(site), root)
+    if as_json:
+        as_json_text({"site": site, "discarded_bits": size_bits})
+    else:
+        print(
+            f"{size_bits} bits of key at {site} are destroyed. The next start tells the other KMEs, and new keys "
+            "come from the links."
+        )
+    return 0
+
+
+def init_seal(state: Path | None, site: str, *, shares: int, threshold: int) -> int:
+    """Prints the shares: this is the one moment at which they exist outside of their holders."""
+    from qanat.node.store.opening import commit_seal  # noqa: PLC0415
+    from qanat.node.store.opening import init_seal as prepared  # noqa: PLC0415
+
+    place = running_state(state)
+    store, kek, made = prepared(place, SiteId(site), shares=shares, threshold=threshold)
+    try:
+        print(f"Shares of {site}; any {threshold} of them unseal it. They are shown once: give each to another person.")
+        for share in made:
+            print(share.reveal(), flush=True)  # to the people who will hold them
+            share.value.wipe()
+        commit_seal(place, SiteId(site), store, kek)
+    finally:
+        store.close()
+    print(f"From now on the KME of {site} starts sealed; give shares with `qanat kme unseal {site}`.")
+    return 0
+
+
+def unseal(state: Path | None, site: str) -> int:
+    """One share, typed unseen or piped in; never an argument, which every user of the machine could read."""
+    from qanat.node.processes.seal_door import SealRequest  # noqa: PLC0415
+    from qanat.node.seal_client import ask_kme  # noqa: PLC0415
+
+    reply = ask_kme(running_state(state), SiteId(site), SealRequest("unseal", _share()))
+    print(f"{reply.missing} shares are still missing" if reply.is_sealed else f"the KME of {site} is unsealed")
+    return 0
+
+
+def rotate(state: Path | None, site: str, *, as_json: bool) -> int:
+    from qanat.node.processes.seal_door import SealRequest  # noqa: PLC0415
+    from qanat.node.seal_client import ask_kme  # noqa: PLC0415
+
+    reply = ask_kme(running_state(state), SiteId(site), SealRequest("rotate"))
+    if as_json:
+        as_json_text({"site": site, "rewrapped": reply.rewrapped, "guard": reply.label})
+    else:
+        print(f"{reply.rewrapped} data keys of {site} are under a new key encryption key, guarded by {reply.label}")
+    return 0
+
+
+def _share() -> str:
+    """One share, typed unseen or piped in.
+
+    Raises:
+        MisuseError: there is none.
+    """
+    share = (getpass.getpass("share: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    if not share:
+        raise MisuseError("no share was given. Type one, or pipe one line per share into this command.")
+    return share

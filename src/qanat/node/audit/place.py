@@ -1,0 +1,64 @@
+"""Where a network's audits lie, and what its key stores remember of them. Reads only, also while it runs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from qanat.core.errors import EnvironmentProblem
+from qanat.core.ids import SiteId
+from qanat.crypto.signature import VerifyingKey
+from qanat.node.admin_client import ask
+from qanat.node.audit.trail import FACT
+from qanat.node.statedir import StateDir
+
+
+def audit_folder(state: StateDir, site: SiteId) -> Path:
+    return state.node(site) / "audit"
+
+
+def audited_sites(state: StateDir) -> list[SiteId]:
+    """Raises: EnvironmentProblem: there is no audit in this state directory."""
+    found = sorted(path.parent.name for path in (state.path / "nodes").glob("*/audit"))
+    if not found:
+        raise EnvironmentProblem(f"{state.path} holds no audit. `qanat up` writes one; name its place with --state.")
+    return [SiteId(name) for name in found]
+
+
+def audit_key(state: StateDir, site: SiteId) -> VerifyingKey:
+    """Raises: EnvironmentProblem."""
+    path = audit_folder(state, site) / "signing.pub"
+    try:
+        return VerifyingKey.from_pem(path.read_bytes())
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{path} cannot be read ({error.strerror}); without it no signature can be judged"
+        ) from None
+
+
+def store_head(state: StateDir, site: SiteId) -> tuple[int, str] | None:
+    """How many lines the key store knows of, and the hash of the last; None when there is no such store.
+
+    A running KME keeps its store to itself: then it says so itself, through the hub.
+    """
+    path = state.store(site)
+    if not path.exists():
+        return None
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as store:
+            value = store.execute("SELECT value FROM fact WHERE kind=? AND name=?", FACT).get
+    except apsw.BusyError:
+        return _head_of_running(state, site)
+    except apsw.Error as error:
+        raise EnvironmentProblem(f"key store {path} cannot be read: {error}") from None
+    return None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
+
+
+def _head_of_running(state: StateDir, site: SiteId) -> tuple[int, str] | None:
+    snapshot = ask(state, "snapshot")
+    reports = snapshot.get("kmes", ()) if isinstance(snapshot, dict) else ()
+    heads = [report["audit"]["head"] for report in reports if report["site"] == site]
+    return (int(heads[0][0]), str(heads[0][1])) if heads and heads[0] else None

@@ -1,0 +1,108 @@
+"""What the writer thread holds of the audit: one group in, durable lines and a noted head out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from qanat.km.events import PeerMisbehaved
+from qanat.km.store import Store
+from qanat.node.audit.kinds import Row, row_of
+from qanat.node.audit.log import AuditLog
+from qanat.node.audit.refusals import Refusals
+
+FACT = ("audit", "head")
+
+
+class Trail:
+    """The audit of one KME, opened again after every failure.
+
+    Args:
+        opened: Makes the log, given the head that the store remembers and the time.
+        started: Facts of the ``started`` entry.
+    """
+
+    def __init__(
+        self, *, opened: Callable[[tuple[int, str] | None, int], AuditLog], key_id_key: bytes, started: Row
+    ) -> None:
+        self._opened, self._key_id_key, self._started = opened, key_id_key, started
+        self._log: AuditLog | None = None
+        self._greeting: list[Row] = [started]
+        self.refusals = Refusals()
+        self.entry_count = 0
+        self.failure_count = 0
+        self._committed_head: tuple[int, str] | None = None
+
+    def counts(self) -> dict[str, Any]:
+        """For the metrics, since this process started; and the head that the store remembers."""
+        refused = {code: count for code, count in self.refusals.totals.copy().items() if code.isdecimal()}
+        return {
+            "entries": self.entry_count,
+            "failures": self.failure_count,
+            "refused": refused,
+            "head": self._committed_head,
+        }
+
+    def is_due(self, now_ns: int) -> bool:
+        """There is something to write though the engine has nothing to do."""
+        return bool(self._greeting) or self.refusals.is_due(now_ns)
+
+    def write(self, store: Store, events: Iterable[object], now_ns: int) -> Callable[[], None]:
+        """Inside the group's transaction, last: make its entries durable and note the head in the store.
+
+        Returns:
+            To be called after the commit.
+
+        Raises:
+            EnvironmentProblem: the audit cannot be written; the group must not be committed.
+        """
+        rows = list(self._greeting)
+        for event in events:
+            if isinstance(event, PeerMisbehaved):
+                self.refusals.add("peer", event.peer, "protocol", event.reason)
+            elif (row := row_of(event, self._key_id_key)) is not None:
+                rows.append(row)
+        counted = self.refusals.rows() if self.refusals.is_due(now_ns) else []
+        rows += counted
+        if not rows:
+            return lambda: None
+        try:
+            log = self._open(store, now_ns)
+            log.append(rows, now_ns)
+        except BaseException:
+            self.failure_count += 1
+            raise
+        store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
+        head = (log.count, log.head)
+        return lambda: self._committed(rows, counted, head, now_ns)
+
+    def _committed(self, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int) -> None:
+        self._committed_head = head
+        self.entry_count += len(rows)
+        self._greeting = []
+        if counted:
+            self.refusals.forget(counted, now_ns)
+
+    def _open(self, store: Store, now_ns: int) -> AuditLog:
+        if self._log is None:
+            value = store.load().facts.get(FACT)
+            head = None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
+            self._log = self._opened(head, now_ns)
+        return self._log
+
+    def failed(self) -> None:
+        """The group was not committed: what the file has beyond the store's head is void."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def stop(self, store: Store, now_ns: int) -> None:
+        """A last entry, signed. Raises: EnvironmentProblem."""
+        with store.transaction():
+            log = self._open(store, now_ns)
+            log.append([*self.refusals.rows(), ("stopped", {})], now_ns)
+            store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
+        log.close()
+        self._log = None
