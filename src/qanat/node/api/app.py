@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +21,7 @@ from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.node.api import openapi
 from qanat.node.api.answers_kept import AnswersKept
-from qanat.node.api.limits import CallLimit
+from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import (
     Refused,
     body_of,
@@ -78,13 +77,18 @@ def create_app(
         on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
         redelivery_s: How long an answer with keys is kept for the same request of the same SAE; 0 keeps none.
     """
-    limit = None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)
     app = Starlette()
     # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
     # Starlette's and would be answered in plain text.
     app.router.redirect_slashes = False
     app.router.default = KeyDelivery(
-        gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused=on_refused, redelivery_s=redelivery_s
+        gateway,
+        kme_id,
+        call_limit(calls_per_s),
+        answer_timeout_s,
+        on_burned,
+        on_refused=on_refused,
+        redelivery_s=redelivery_s,
     )
     return app
 

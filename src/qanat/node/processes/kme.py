@@ -341,6 +341,7 @@ class SiteKme:
         app = create_app(
             self,
             kme_id=name,
+            calls_per_s=self._config.network.policy.calls_per_s,
             on_burned=self._burned,
             on_refused=self._refused,
             redelivery_s=self._config.network.policy.redelivery_s,
@@ -348,7 +349,12 @@ class SiteKme:
         apps = {ports.key_delivery[self._site]: app}
         if self._site in ports.skip:
             apps[ports.skip[self._site]] = create_skip_app(
-                self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
+                self,
+                kme_id=name,
+                network=self._config.network,
+                entropy=self._entropy,
+                calls_per_s=self._config.network.policy.calls_per_s,
+                on_burned=self._burned,
             )
         files = self._credentials
         doors = [
