@@ -23,6 +23,7 @@ from qanat.km.store import Snapshot, Store
 VERSION = 1
 RESEND_NS = 300 * NS_PER_MS  # above any round trip on Earth's fibres; doubled up to RESEND_NS_MAX
 RESEND_NS_MAX = 5_000 * NS_PER_MS
+ACK_PATIENCE_S, PATIENCE_S = 0.05, 0.003  # far below RESEND_NS
 FRAME_BYTES_MAX = 48 * 1024
 FRAME_MESSAGES_MAX = 512
 WINDOW_MESSAGES = 2048  # unacknowledged at once; the rest waits in the store
@@ -195,3 +196,15 @@ class Channel:
 
     def deadline_ns(self) -> int | None:
         return min((line.resend_ns for line in self._lines.values() if line.resend_ns is not None), default=None)
+
+
+def patience_of(data: bytes) -> float:
+    """Seconds that a frame may wait for others before it is received, so that they share one flush of the disk.
+
+    A bare acknowledgement only lets this site forget messages. Anything else waits a little: what comes from a peer
+    comes in runs.
+    """
+    try:
+        return ACK_PATIENCE_S if not frame_from_bytes(data).messages else PATIENCE_S
+    except msgspec.DecodeError:
+        return 0.0

@@ -1,11 +1,12 @@
-"""The audit log of one KME: lines that are durable before the group that they tell of is committed.
+"""The audit log of one KME: lines that are written before the group that they tell of is committed.
 
-Order of one group: its entries are written and flushed to the disk, the store notes the head of the chain in the same
-transaction as the keys, the transaction commits, answers leave. So
+Order of one group: its entries are written, the store notes the head of the chain in the same transaction as the keys,
+the transaction commits while the lines are flushed to the disk, and when both are there the answers leave. So
 
 - no line, no answer: whatever the file refuses (full, read-only, taken away) ends the group, and callers get 503;
 - a line without its commit (a crash between the two) is found at the next start and named in a ``void`` entry;
-- a file that ends before the head that the store remembers was cut: a ``broken`` entry says so for ever.
+- a file that ends before the head that the store remembers was cut, or lost its last lines with the power while the
+  store kept its own: a ``broken`` entry says so for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -51,12 +53,16 @@ class AuditLog:
         self.count, self.head = 0, NO_LINE
         self._since_checkpoint, self._checkpoint_ns = 0, now_ns
         self._fd = -1
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._flushing: Future[None] | None = None
         with _told(folder):
             rows = self._recover(head)
         if rows:
             self.append(rows, now_ns)
+            self.settle()
 
     def close(self) -> None:
+        self._flusher.shutdown()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -97,7 +103,7 @@ class AuditLog:
     # --- writing
 
     def append(self, rows: Sequence[Row], now_ns: int) -> None:
-        """Write and flush to the disk.
+        """Write; the flush to the disk begins and ``settle`` waits for it.
 
         Raises:
             EnvironmentProblem: it cannot be written. The log is then to be closed and opened again.
@@ -111,7 +117,9 @@ class AuditLog:
             self._add_checkpoint(lines, now_ns)
         with _told(self._path):
             self._write(b"".join(line + b"\n" for line in lines))
-            if is_full:
+        if is_full:
+            self.settle()
+            with _told(self._path):
                 self._rotate()
 
     def _add(self, lines: list[bytes], kind: str, facts: dict[str, Value], now_ns: int) -> None:
@@ -134,8 +142,19 @@ class AuditLog:
         if written != len(data):
             os.ftruncate(self._fd, self._size_bytes)
             raise OSError(28, "no space left for a whole entry")
-        os.fdatasync(self._fd)
         self._size_bytes += written
+        self._flushing = self._flusher.submit(os.fdatasync, self._fd)
+
+    def settle(self) -> None:
+        """Return when all that was appended is on the disk.
+
+        Raises:
+            EnvironmentProblem: it cannot be brought there.
+        """
+        if self._flushing is not None:
+            flushing, self._flushing = self._flushing, None
+            with _told(self._path):
+                flushing.result()
 
     def _rotate(self) -> None:
         number = int(self._path.stem.rpartition("-")[2]) + 1

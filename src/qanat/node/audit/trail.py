@@ -50,10 +50,10 @@ class Trail:
         return bool(self._greeting) or self.refusals.is_due(now_ns)
 
     def write(self, store: Store, events: Iterable[object], now_ns: int) -> Callable[[], None]:
-        """Inside the group's transaction, last: make its entries durable and note the head in the store.
+        """Inside the group's transaction, last: write its entries and note the head in the store.
 
         Returns:
-            To be called after the commit.
+            To be called after the commit: waits until the entries are on the disk, and raises when they cannot be.
 
         Raises:
             EnvironmentProblem: the audit cannot be written; the group must not be committed.
@@ -76,9 +76,16 @@ class Trail:
             raise
         store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
         head = (log.count, log.head)
-        return lambda: self._committed(rows, counted, head, now_ns)
+        return lambda: self._committed(log, rows, counted, head, now_ns)
 
-    def _committed(self, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int) -> None:
+    def _committed(
+        self, log: AuditLog, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int
+    ) -> None:
+        try:
+            log.settle()
+        except BaseException:
+            self.failure_count += 1
+            raise
         self._committed_head = head
         self.entry_count += len(rows)
         self._greeting = []
@@ -104,5 +111,6 @@ class Trail:
             log = self._open(store, now_ns)
             log.append([*self.refusals.rows(), ("stopped", {})], now_ns)
             store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
+        log.settle()
         log.close()
         self._log = None

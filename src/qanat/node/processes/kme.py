@@ -17,6 +17,7 @@ from qanat.core.alarms import Command
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId, SiteId
 from qanat.core.records import KeyBlock
+from qanat.km.channel import patience_of
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.km.interwork.documents import AckContainer, Transfer, VoidBody
 from qanat.km.kme import Kme
@@ -238,7 +239,8 @@ class SiteKme:
         await self.thread.call(lambda kme, now_ns: kme.add_block(block, now_ns))
 
     def _from_peer(self, peer: SiteId, frame: bytes) -> None:
-        task = asyncio.ensure_future(self.thread.call(lambda kme, now_ns: kme.receive(peer, frame, now_ns)))
+        receive = self.thread.call(lambda kme, now_ns: kme.receive(peer, frame, now_ns), patience_s=patience_of(frame))
+        task = asyncio.ensure_future(receive)
         task.add_done_callback(_look_away)
 
     def command(self, command: Command) -> None:

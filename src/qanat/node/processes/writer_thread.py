@@ -47,6 +47,7 @@ class StoreFailed(EnvironmentProblem):
 class _Job:
     operation: Operation
     future: asyncio.Future[Any]
+    patience_s: float = 0.0
     result: Any = None
     error: BaseException | None = None
 
@@ -87,8 +88,11 @@ class WriterThread:
         self._thread.start()
         await self._opened
 
-    async def call(self, operation: Callable[[Kme, int], ResultT]) -> ResultT:
+    async def call(self, operation: Callable[[Kme, int], ResultT], *, patience_s: float = 0.0) -> ResultT:
         """Run the operation inside the next group; return after its commit.
+
+        Args:
+            patience_s: How long it may wait for company, so that it costs no flush of its own.
 
         Raises:
             StoreFailed: the group could not be committed, or the thread is stopping.
@@ -96,7 +100,7 @@ class WriterThread:
         if self._is_stopping:  # a job behind the stop mark would never be answered
             raise StoreFailed("the KME is stopping")
         future: asyncio.Future[ResultT] = self._loop.create_future()
-        self._jobs.put(_Job(operation, future))
+        self._jobs.put(_Job(operation, future, patience_s))
         return await future
 
     async def stop(self) -> None:
@@ -123,17 +127,20 @@ class WriterThread:
         store.close()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
+        """Whatever waits, as soon as one of it is in a hurry."""
         group: list[_Job] = []
-        try:
-            job = self._jobs.get(timeout=IDLE_S)
-            while job is not None:
-                group.append(job)
-                if len(group) == GROUP_SIZE_MAX:
-                    return group, True
-                job = self._jobs.get_nowait()
-        except queue.Empty:
-            return group, True
-        return group, False
+        end_s = time.monotonic() + IDLE_S
+        while len(group) < GROUP_SIZE_MAX:
+            wait_s = end_s - time.monotonic()
+            try:
+                job = self._jobs.get(timeout=wait_s) if wait_s > 0 else self._jobs.get_nowait()
+            except queue.Empty:
+                return group, True
+            if job is None:
+                return group, False
+            group.append(job)
+            end_s = min(end_s, time.monotonic() + job.patience_s)
+        return group, True
 
     def _commit(self, kme: Kme | None, store: Store, group: list[_Job]) -> Kme | None:
         """The engine to go on with; None when it is to be made again from the store."""
@@ -156,7 +163,7 @@ class WriterThread:
                 outcome.events = kme.events()
                 audited = self._trail.write(store, outcome.events, now_ns) if self._trail is not None else None
             if audited is not None:
-                audited()
+                audited()  # waits until the audit's lines are on the disk too: no line, no answer
         except Exception as error:
             _log_failure(error, len(group))
             if self._trail is not None:
