@@ -42,7 +42,10 @@ def pages() -> dict[str, str]:
 
     texts = {name: maker() for name, maker in makers.items()} | rate_pages.pages()
     texts["demonstrations.md"] = demonstration_page.page()
-    return {name: MADE + text.rstrip() + "\n" for name, text in texts.items()}
+    from qanat.node.api import openapi
+
+    made = {name: MADE + text.rstrip() + "\n" for name, text in texts.items()}
+    return made | {"openapi.json": openapi.encoded().decode()}  # JSON has no comments
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

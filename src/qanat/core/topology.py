@@ -109,10 +109,17 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sae:
-    """An application: a secure application entity at one site."""
+    """An application: a secure application entity at one site.
+
+    Attributes:
+        rate_bits_per_s_max: Bits that it may take as a master in the long run; None: as many as there are.
+        burst_bits: Bits at once after a pause; None: those of one second, or one key if that is more.
+    """
 
     id: SaeId
     site: SiteId
+    rate_bits_per_s_max: float | None = None
+    burst_bits: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +186,9 @@ class Policy:
         key_ttl_s: Wall clock from the making of a key to its destruction at both ends, delivered or not.
         redelivery_s: A KME keeps an answer with keys for so long in memory, so that the application whose
             connection broke may have the same keys again; 0 keeps none.
+        calls_per_s: Calls of one SAE to one interface of its KME, with as many at once; None sets no limit.
+        reserve_keys: Keys of the default size, for each direction of each SAE pair, that other pairs of the same two
+            sites cannot take; 0: first come, first served.
     """
 
     key_size_bits: int = 256
@@ -193,6 +203,8 @@ class Policy:
     relay_through: tuple[Trust, ...] = RELAYING
     key_ttl_s: float = 86_400.0  # a day
     redelivery_s: float = 0.0
+    calls_per_s: float | None = None
+    reserve_keys: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from qanat.km.books import Books
 from qanat.km.channel import Channel
 from qanat.km.events import KmeEvent
 from qanat.km.links import Links
+from qanat.km.quotas import Quotas
 from qanat.km.store import Store
 
 LOCAL = "local"
@@ -28,6 +29,7 @@ class Context:
     books: Books
     links: Links
     channel: Channel
+    quotas: Quotas
     events: list[KmeEvent] = field(default_factory=list)
 
     @property
@@ -46,6 +48,12 @@ class Context:
             return [LOCAL]
         direct: list[str] = [link.id for link in self.network.links_between(self.site, peer)]
         return [*direct, relay_account(peer)]
+
+    def stock_bytes(self, peer: SiteId) -> int:
+        """What this site may give out for a KM pair now."""
+        return sum(
+            piece.remaining_bytes for account in self.accounts_to(peer) for piece in self.books.ready(peer, account)
+        )
 
     def is_pair(self, sae_here: SaeId, sae_there: SaeId, there: SiteId) -> bool:
         """Both exist, at this site and at that one, and policy lets them share keys."""

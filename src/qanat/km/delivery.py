@@ -21,7 +21,7 @@ from qanat.km.arrivals import Arrivals
 from qanat.km.books import Cut, Piece
 from qanat.km.callers import ADDITIONAL_SLAVES_MAX, partner_site, slave_sites
 from qanat.km.context import Context
-from qanat.km.copies import CopyBook
+from qanat.km.copies import CopyBook, Plan
 from qanat.km.documents import SIZE_NOT_MULTIPLE, Key, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.km.events import KeyDelivered
 from qanat.km.extensions import (
@@ -35,6 +35,7 @@ from qanat.km.fetching import KEYS_PER_REQUEST_MAX, Fetching
 from qanat.km.ledger import Fate
 from qanat.km.local import refill_local
 from qanat.km.messages import Grant, Granted
+from qanat.km.quotas import refused_share
 from qanat.km.relay import Relay
 from qanat.km.reserving import RETRY_AFTER_MS, Ask, Reserving
 from qanat.km.store import GrantRecord, PieceState
@@ -94,7 +95,7 @@ class Delivery:
             raise KeyDeliveryError(503, "the other KME is out of reach", retry_after_ms=RETRY_AFTER_MS)
         ask = Ask(tuple(sites), size_bytes, request.number, mandatory, now_ns)
         ignored = self._with_optional(ask, request)
-        plan = self._reserving.plan(ask)
+        plan = self._planned(ask, caller, sites)
         if len(sites) == 1 and len(next(iter(sites.values()))) == 1:
             keys = self._given(plan.cuts, size_bytes, caller, [slave], plan.lead, now_ns)
         elif plan.lead == self._c.site:  # all slaves are here
@@ -113,6 +114,24 @@ class Delivery:
         )
         extension = container_extension(ignored)
         return KeyContainer(keys=keys, key_container_extension=msgspec.UNSET if extension is None else extension)
+
+    def _planned(self, ask: Ask, caller: SaeId, sites: dict[SiteId, list[SaeId]]) -> Plan:
+        """The plan, once quotas allow it; they are charged here, for the plan is carried out."""
+        quotas, size_bytes = self._c.quotas, ask.size_bytes * ask.count
+        quotas.check_rate(caller, 8 * size_bytes, ask.now_ns)
+        shares = {site: found for site in sites if (found := quotas.shares_with(site)) is not None}
+        for site, found in shares.items():
+            found.want(frozenset((caller, sites[site][0])), size_bytes, ask.now_ns)
+        plan = self._reserving.plan(ask)
+        stocks = {site: self._c.stock_bytes(site) for site in shares}
+        for site, found in shares.items():
+            available = found.available(frozenset((caller, sites[site][0])), stocks[site], ask.now_ns)
+            if available < size_bytes:
+                raise refused_share(ask.size_bytes, available, ask.count)
+        for site, found in shares.items():
+            found.spend(frozenset((caller, sites[site][0])), size_bytes, stocks[site], ask.now_ns)
+        quotas.spend_rate(caller, 8 * size_bytes, ask.now_ns)
+        return plan
 
     def _with_optional(self, ask: Ask, request: KeyRequest) -> list[str]:
         """Add what optional wishes can be met now, in their order, to those that must be. Returns the other names."""

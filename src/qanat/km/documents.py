@@ -101,7 +101,9 @@ class KeyRequest(
     extension_optional: list[dict[str, Any]] = []
 
 
-class _KeyRequestBody(KeyRequest, frozen=True, kw_only=True):
+class KeyRequestBody(KeyRequest, frozen=True, kw_only=True):
+    """A Key request on the wire."""
+
     size: int = 0  # the wire has no null
 
     @classmethod
@@ -178,7 +180,7 @@ def key_request_from_json(body: bytes) -> KeyRequest:
         3
     """
     members = object_from_json(body) if body.strip() else {}
-    return _typed(lambda: _KeyRequestBody.read(members))
+    return _typed(lambda: KeyRequestBody.read(members))
 
 
 def key_ids_from_json(body: bytes) -> list[KeyId]:

@@ -48,6 +48,7 @@ from qanat.km.messages import (
     SharesDone,
     message_from_bytes,
 )
+from qanat.km.quotas import Quotas
 from qanat.km.recovery import Recovery
 from qanat.km.relay import Relay
 from qanat.km.report import StoreReport
@@ -89,6 +90,7 @@ class Kme:
             ),
             links=Links(store, snapshot),
             channel=Channel(store, entropy, snapshot),
+            quotas=Quotas(network, site),
         )
         self._recovery = Recovery(self._c, snapshot)
         self._supply = Supply(self._c, snapshot.facts)

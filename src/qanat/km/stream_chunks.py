@@ -142,13 +142,28 @@ class StreamTable:
             )
         while record.next_index <= last and held < AHEAD_MAX and self._may_cut(record, now_ns):
             cuts = self._cut(record)
-            if not cuts:
+            if not cuts or not self._is_within_quotas(record, now_ns):
                 break
             record, held = self._granted(record, cuts[0], now_ns), held + 1
         return record
 
     def _may_cut(self, record: StreamRecord, now_ns: int) -> bool:
         return not is_too_fast(record, now_ns) and not self._c.channel.is_full(record.peer)
+
+    def _is_within_quotas(self, record: StreamRecord, now_ns: int) -> bool:
+        """One more chunk is charged to its owner's application, or comes later."""
+        quotas, size_bytes, pair = self._c.quotas, record.qos.chunk_bytes, frozenset((record.here, record.there))
+        if quotas.is_too_fast(record.here, 8 * size_bytes, now_ns):
+            return False
+        shares = quotas.shares_with(record.peer)
+        if shares is not None:
+            stock_bytes = self._c.stock_bytes(record.peer)
+            shares.want(pair, size_bytes, now_ns)
+            if shares.available(pair, stock_bytes, now_ns) < size_bytes:
+                return False
+            shares.spend(pair, size_bytes, stock_bytes, now_ns)
+        quotas.spend_rate(record.here, 8 * size_bytes, now_ns)
+        return True
 
     def _cut(self, record: StreamRecord) -> list[Cut]:
         books, peer = self._c.books, record.peer

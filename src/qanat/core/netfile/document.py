@@ -102,6 +102,8 @@ class SaeDocument(Document):
 
     id: Id
     site: str
+    rate_bits_per_s_max: float | None = Field(default=None, gt=0, le=1e12)
+    burst_bits: float | None = Field(default=None, gt=0, le=1e12)
 
 
 class DemandDocument(Document):
@@ -151,6 +153,8 @@ class PolicyDocument(Document):
     )
     key_ttl_s: float = Field(default=_LIMITS.key_ttl_s, ge=60, le=31_536_000)
     redelivery_s: float = Field(default=_LIMITS.redelivery_s, ge=0, le=60)
+    calls_per_s: float | None = Field(default=_LIMITS.calls_per_s, ge=1, le=1e6)
+    reserve_keys: int = Field(default=_LIMITS.reserve_keys, ge=0, le=1_000_000)
 
 
 class NetworkDocument(Document):

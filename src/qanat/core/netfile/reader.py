@@ -65,7 +65,15 @@ def _network(d: NetworkDocument) -> Network:
             for f in d.fibres
         },
         links={LinkId(item.id): _link(item) for item in d.links},
-        saes={SaeId(s.id): Sae(id=SaeId(s.id), site=SiteId(s.site)) for s in d.saes},
+        saes={
+            SaeId(s.id): Sae(
+                id=SaeId(s.id),
+                site=SiteId(s.site),
+                rate_bits_per_s_max=s.rate_bits_per_s_max,
+                burst_bits=s.burst_bits,
+            )
+            for s in d.saes
+        },
         demands=tuple(
             Demand(
                 saes=(SaeId(x.between[0]), SaeId(x.between[1])),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -20,14 +19,16 @@ from starlette.responses import Response
 from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.node.api import openapi
 from qanat.node.api.answers_kept import AnswersKept
-from qanat.node.api.limits import CallLimit
+from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import (
     Refused,
     body_of,
     caller_of,
     check_content_type,
     is_gone,
+    is_openapi,
     query_of,
     target_of,
     whole_number,
@@ -76,13 +77,18 @@ def create_app(
         on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
         redelivery_s: How long an answer with keys is kept for the same request of the same SAE; 0 keeps none.
     """
-    limit = None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)
     app = Starlette()
     # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
     # Starlette's and would be answered in plain text.
     app.router.redirect_slashes = False
     app.router.default = KeyDelivery(
-        gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused=on_refused, redelivery_s=redelivery_s
+        gateway,
+        kme_id,
+        call_limit(calls_per_s),
+        answer_timeout_s,
+        on_burned,
+        on_refused=on_refused,
+        redelivery_s=redelivery_s,
     )
     return app
 
@@ -139,6 +145,8 @@ class KeyDelivery:
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)
         self._count_call(caller)
+        if is_openapi(scope):
+            return answered(200, openapi.encoded())
         other, method = target_of(scope)
         body = await body_of(scope, receive)
         if body is None:

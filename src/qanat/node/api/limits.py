@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,3 +50,8 @@ class CallLimit:
             return (1 - bucket.tokens) / self._per_s
         bucket.tokens -= 1
         return 0.0
+
+
+def call_limit(calls_per_s: float | None) -> CallLimit | None:
+    """By the monotonic clock, with the calls of one second at once; None sets no limit."""
+    return None if calls_per_s is None else CallLimit(calls_per_s, max(1, int(calls_per_s)), time.monotonic)

@@ -54,6 +54,20 @@ def is_gone(scope: Scope) -> bool:
     return bool(connection is not None and connection["is_gone"]())
 
 
+def is_openapi(scope: Scope) -> bool:
+    """Is the description of this interface asked for?
+
+    Raises:
+        Refused: 405, with another verb than GET; 400, with a query.
+    """
+    if (scope.get("raw_path") or scope["path"].encode()) != b"/openapi.json":
+        return False
+    if scope["method"] != "GET":
+        raise Refused(405, "/openapi.json is called with GET", {"Allow": "GET"})
+    query_of(scope, ())
+    return True
+
+
 def target_of(scope: Scope) -> tuple[SaeId, str]:
     """The SAE in the path and the method, taken from the path as it was sent.
 
@@ -64,7 +78,9 @@ def target_of(scope: Scope) -> tuple[SaeId, str]:
     """
     match = _PATH.fullmatch(scope.get("raw_path") or scope["path"].encode())
     if match is None or match[2].decode() not in VERBS:
-        raise Refused(404, "no such path; 014 has /api/v1/keys/{SAE_ID}/status, enc_keys and dec_keys")
+        raise Refused(
+            404, "no such path; 014 has /api/v1/keys/{SAE_ID}/status, enc_keys and dec_keys; see /openapi.json"
+        )
     method = match[2].decode()
     if scope["method"] not in VERBS[method]:
         allowed = ", ".join(VERBS[method])

@@ -25,6 +25,7 @@ from qanat.core.topology import Network
 from qanat.km import skip_documents as skip
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest
 from qanat.node.api.app import ANSWER_TIMEOUT_S, KeyDelivery, KeyGateway, answered
+from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import Refused, body_of, caller_of, is_gone, query_of, whole_number
 
 if TYPE_CHECKING:
@@ -42,13 +43,16 @@ def create_skip_app(
     kme_id: str,
     network: Network,
     entropy: Entropy,
+    calls_per_s: float | None = None,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     on_burned: Callable[[int], None] | None = None,
 ) -> Starlette:
     """The SKIP interface of one KME; arguments as in ``create_app``."""
     app = Starlette()
     app.router.redirect_slashes = False
-    app.router.default = SkipDelivery(gateway, kme_id, network, entropy, answer_timeout_s, on_burned)
+    app.router.default = SkipDelivery(
+        gateway, kme_id, network, entropy, call_limit(calls_per_s), answer_timeout_s, on_burned
+    )
     return app
 
 
@@ -61,14 +65,16 @@ class SkipDelivery(KeyDelivery):
         kme_id: str,
         network: Network,
         entropy: Entropy,
+        limit: CallLimit | None,
         answer_timeout_s: float,
         on_burned: Callable[[int], None] | None,
     ) -> None:
-        super().__init__(gateway, kme_id, None, answer_timeout_s, on_burned)
+        super().__init__(gateway, kme_id, limit, answer_timeout_s, on_burned)
         self._network, self._entropy = network, entropy
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)
+        self._count_call(caller)
         path = scope.get("raw_path") or scope["path"].encode()
         if path not in (b"/capabilities", b"/key", b"/entropy") and not _KEY.fullmatch(path):
             raise Refused(404, f"no such path; {PATHS}")

@@ -355,6 +355,7 @@ class SiteKme:
         app = create_app(
             self,
             kme_id=name,
+            calls_per_s=self._config.network.policy.calls_per_s,
             on_burned=self._burned,
             on_refused=self._refused,
             redelivery_s=self._config.network.policy.redelivery_s,
@@ -362,7 +363,12 @@ class SiteKme:
         apps = {ports.key_delivery[self._site]: app}
         if self._site in ports.skip:
             apps[ports.skip[self._site]] = create_skip_app(
-                self, kme_id=name, network=self._config.network, entropy=self._entropy, on_burned=self._burned
+                self,
+                kme_id=name,
+                network=self._config.network,
+                entropy=self._entropy,
+                calls_per_s=self._config.network.policy.calls_per_s,
+                on_burned=self._burned,
             )
         files, cafile = self._credentials, admitting_ca(self._state)
         doors = [
