@@ -46,6 +46,10 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:  # a full disk, a file that may not be touched: not our bug, so no traceback
         _end(f"{error}; `qanat doctor` looks at the usual causes", EnvironmentProblem.exit_code)
+    except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Ctrl-C while pydantic builds a model comes out as an error of its own
+            _end("interrupted", 130)
+        raise
 
 
 def _end(text: str, code: int) -> NoReturn:

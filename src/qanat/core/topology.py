@@ -186,6 +186,8 @@ class Policy:
         key_ttl_s: Wall clock from the making of a key to its destruction at both ends, delivered or not.
         redelivery_s: A KME keeps an answer with keys for so long in memory, so that the application whose
             connection broke may have the same keys again; 0 keeps none.
+        pq_tls: "preferred": TLS agrees its keys by X25519MLKEM768 where the other end can; "required": KMEs close
+            connections that do not.
         calls_per_s: Calls of one SAE to one interface of its KME, with as many at once; None sets no limit.
         reserve_keys: Keys of the default size, for each direction of each SAE pair, that other pairs of the same two
             sites cannot take; 0: first come, first served.
@@ -203,6 +205,7 @@ class Policy:
     relay_through: tuple[Trust, ...] = RELAYING
     key_ttl_s: float = 86_400.0  # a day
     redelivery_s: float = 0.0
+    pq_tls: str = "preferred"
     calls_per_s: float | None = None
     reserve_keys: int = 0
 

@@ -73,10 +73,11 @@ class SiteKme:
         self._entropy = SystemEntropy()  # one for store and engine: what one finds broken, neither draws from
         self._sealing = Sealing(site, kek_path(self._state, site))
         self._one_rotation = asyncio.Lock()
+        self._is_pq_required = config.network.policy.pq_tls == "required"
         self._told = Telling()
         self._commands: list[Command] = []
         self._commanded = asyncio.Event()
-        context = client_context(self._credentials)
+        context = client_context(self._credentials, is_pq_required=self._is_pq_required)
         self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
         self._admission = Admission(self._state)
         self._borders = self._make_borders()
@@ -321,7 +322,12 @@ class SiteKme:
         if not started.is_set():
             for door in doors:
                 await door.start()
-        peers = await listen(self._config.ports.peers[self._site], self._credentials, self._from_peer)
+        peers = await listen(
+            self._config.ports.peers[self._site],
+            self._credentials,
+            self._from_peer,
+            is_pq_required=self._is_pq_required,
+        )
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
         )
@@ -344,7 +350,9 @@ class SiteKme:
             self._credentials,
         )
         cafile = admitting_ca(self._state)
-        context = server_context(certfile=files.certfile, keyfile=files.keyfile, cafile=cafile)
+        context = server_context(
+            certfile=files.certfile, keyfile=files.keyfile, cafile=cafile, is_pq_required=self._is_pq_required
+        )
         return await asyncio.start_server(
             served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
         )
@@ -380,6 +388,7 @@ class SiteKme:
                 keyfile=files.keyfile,
                 cafile=cafile,
                 admits=self._admission.admits,
+                is_pq_required=self._is_pq_required,
             )
             for port, app in apps.items()
         ]

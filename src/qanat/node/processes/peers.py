@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from qanat.core.ids import SiteId
 from qanat.crypto.identity import identity_from_der
-from qanat.node.api.server import server_context
+from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
 from qanat.node.pki import Credentials
 from qanat.node.wire import close, frames, keep_connected, served, write_frame
 
@@ -18,13 +18,29 @@ QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sen
 Receive = Callable[[SiteId, bytes], None]
 
 
-def _server_context(credentials: Credentials) -> ssl.SSLContext:
-    context = server_context(certfile=credentials.certfile, keyfile=credentials.keyfile, cafile=credentials.cafile)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3  # both ends are ours
-    return context
+def _server_context(credentials: Credentials, *, is_pq_required: bool) -> ssl.SSLContext:
+    return server_context(
+        certfile=credentials.certfile,
+        keyfile=credentials.keyfile,
+        cafile=credentials.cafile,
+        is_pq_required=is_pq_required,
+        is_tls13=True,  # both ends are ours
+    )
 
 
-def client_context(credentials: Credentials) -> ssl.SSLContext:
+def client_context(credentials: Credentials, *, is_pq_required: bool = False) -> ssl.SSLContext:
+    """For our frames to other KMEs. Who answers is read from its certificate, which the CA of KMEs must have issued."""
+    if is_pq_required or not HAS_HYBRID_GROUPS:
+        from qanat.node.api.hybrid_tls import hybrid_context  # noqa: PLC0415
+
+        return hybrid_context(
+            certfile=credentials.certfile,
+            keyfile=credentials.keyfile,
+            cafile=credentials.cafile,
+            is_required=is_pq_required,
+            is_server=False,
+            is_tls13=True,
+        )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(credentials.certfile, credentials.keyfile)
@@ -81,7 +97,9 @@ class PeerLine:
             ended.cancel()
 
 
-async def listen(port: int, credentials: Credentials, receive: Receive) -> asyncio.Server:
+async def listen(
+    port: int, credentials: Credentials, receive: Receive, *, is_pq_required: bool = False
+) -> asyncio.Server:
     """Accept frames of other KMEs; the sender is who its certificate says."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,5 +109,9 @@ async def listen(port: int, credentials: Credentials, receive: Receive) -> async
                 receive(peer, frame)
 
     return await asyncio.start_server(
-        served(serve), "127.0.0.1", port, ssl=_server_context(credentials), ssl_handshake_timeout=5
+        served(serve),
+        "127.0.0.1",
+        port,
+        ssl=_server_context(credentials, is_pq_required=is_pq_required),
+        ssl_handshake_timeout=5,
     )
