@@ -22,6 +22,15 @@ def network_path(file: Path | None) -> Path:
     raise EnvironmentProblem("the metro network file is missing from this installation; name a network file")
 
 
+def shipped_network_path(name: str) -> Path:
+    """A network file that comes with qanat, by its name without ``.toml``."""
+    here = Path(__file__).resolve()
+    for candidate in (here.parents[1] / "networks", here.parents[3] / "networks"):
+        if (candidate / f"{name}.toml").exists():
+            return candidate / f"{name}.toml"
+    raise EnvironmentProblem(f"the network file {name}.toml is missing from this installation")
+
+
 def demonstrations_path() -> Path:
     """The landmark experiments that come with qanat."""
     here = Path(__file__).resolve()

@@ -8,6 +8,7 @@ from qanat.cli.show import as_json_text, percent, table
 
 if TYPE_CHECKING:
     from qanat.plan.demonstration import Demonstration
+    from qanat.plan.experiment import Simulate
     from qanat.plan.reproduction import Outcome
 
 UNITS = {"rate_bps": "bit/s", "rate_per_pulse": "bit per round", "bits": "bit"}
@@ -18,7 +19,7 @@ def reproduce(name: str | None, as_json: bool) -> int:
     """Compute, compare, print. 1 when a point that claims to pass does not."""
     from qanat.plan.reproduction import counts, report, reproduced  # noqa: PLC0415
 
-    outcomes = reproduced(_demonstrations(name))
+    outcomes = reproduced(_demonstrations(name), _simulate())
     if as_json:
         as_json_text(report(outcomes))
     else:
@@ -36,7 +37,7 @@ def outcomes_of_all() -> list[Outcome]:
     """Every demonstration, for the page of the docs."""
     from qanat.plan.reproduction import reproduced  # noqa: PLC0415
 
-    return reproduced(_demonstrations(None))
+    return reproduced(_demonstrations(None), _simulate())
 
 
 def cells(each: Outcome) -> tuple[str, ...]:
@@ -78,6 +79,8 @@ def details(each: Outcome) -> str:
     demonstration, point = each.demonstration, each.point
     lines = [f"{demonstration.title}, {point.name}: {each.verdict}", f"  source: {demonstration.source}"]
     lines += [f"  geometry: {demonstration.geometry}", f"  protocol: {point.protocol} ({point.how})"]
+    if point.link:
+        lines.append(f"  simulated: link {point.link} of the network files")
     if point.inputs:
         printed = ", ".join(f"{name} = {shown(value)}" for name, value in point.inputs.items())
         lines.append(f"  printed by the source: {printed}")
@@ -99,6 +102,12 @@ def _first_known(each: Outcome) -> str:
         if value is not None:
             return amount(quantity, value)
     return "-"
+
+
+def _simulate() -> Simulate:
+    from qanat.cli.simulated_links import simulated_link  # noqa: PLC0415
+
+    return simulated_link
 
 
 def _demonstrations(name: str | None) -> tuple[Demonstration, ...]:

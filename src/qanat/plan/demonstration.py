@@ -8,7 +8,7 @@ point without it is geometry only.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ TOLERANCES: Final[dict[str, float]] = {"bench": 0.15, "field": 0.3}  # of |log10
 QBER_TOLERANCE: Final = 0.005
 QUANTITIES: Final = ("rate_bps", "rate_per_pulse", "bits")
 CLAIMS: Final = ("passes", "misses")
+POINT_KEYS: Final = frozenset(
+    ("name", "protocol", "how", "link", "inputs", "prints", "assumes", "optimised", "published", "claims", "because")
+)
 
 
 class DemonstrationError(MisuseError):
@@ -61,12 +64,13 @@ class Point:
     """One link, pass or run of an experiment.
 
     Attributes:
-        how: The way to compute it: ``link``, ``pass`` or ``observed`` (see ``reproduction.py``).
+        how: The way to compute it: ``link``, ``pass``, ``observed`` or ``network`` (see ``experiment.py``).
         inputs: Printed by the source.
         optimised: Whether to choose the best of what is tunable and not given.
         published: None where no rate was published, or none that we could read.
         claims: "passes" or "misses" where there is something published.
         because: Of a miss: what the formula leaves out or the paper does not say.
+        link: Of ``network``: the network file's name and the link, such as "cambridge-2019/cape-trel".
     """
 
     name: str
@@ -78,6 +82,7 @@ class Point:
     published: Published | None
     claims: str | None
     because: str
+    link: str = ""
 
     @property
     def values(self) -> dict[str, Value]:
@@ -172,8 +177,7 @@ def _demonstration(table: Mapping[str, Any], sets: Mapping[str, Assumption]) -> 
 
 def _point(table: Mapping[str, Any], sets: Mapping[str, Assumption], owner: str) -> Point:
     where = f"{owner}, {table.get('name', '?')}"
-    known = {"name", "protocol", "how", "inputs", "prints", "assumes", "optimised", "published", "claims", "because"}
-    _only(table, known, where)
+    _only(table, POINT_KEYS, where)
     _all(table, ("name", "protocol"), where)
     printed, assumed = (_named(table.get(key, ()), sets, where) for key in ("prints", "assumes"))
     inputs = dict(table.get("inputs", {}))
@@ -191,6 +195,7 @@ def _point(table: Mapping[str, Any], sets: Mapping[str, Assumption], owner: str)
         published=_published(table.get("published"), where),
         claims=table.get("claims"),
         because=table.get("because", ""),
+        link=table.get("link", ""),
     )
     _consistent(point, where)
     return point
@@ -224,11 +229,15 @@ def _consistent(point: Point, where: str) -> None:
         )
     if (point.claims == "misses") != bool(point.because):
         raise DemonstrationError(f"{where}: a miss says why (because), and nothing else does")
+    if (point.how == "network") != (point.link.count("/") == 1) or (point.link and stated):
+        raise DemonstrationError(
+            f"{where}: how = network goes with link = FILE/LINK, and with no inputs: they are in the file"
+        )
     if point.published is not None and point.published.qber is not None and "qber" in stated:
         raise DemonstrationError(f"{where}: a QBER that is an input cannot be compared")
 
 
-def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
+def _only(table: Mapping[str, Any], known: Set[str], where: str) -> None:
     for name in table:
         if name not in known:
             raise DemonstrationError(

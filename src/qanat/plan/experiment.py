@@ -1,8 +1,9 @@
-"""What an experiment should have given, from its stated values: three ways to ask ``keyrate``.
+"""What an experiment should have given, from its stated values: three ways to ask ``keyrate``, and one to simulate.
 
 - ``link``: a protocol at one point; ``optimised`` chooses the best of what neither paper nor assumption states.
 - ``pass``: one finite key of a satellite's pass from its slant ranges.
 - ``observed``: pairs or photons as they were counted, sifted rate and QBER, for BBM92.
+- ``network``: a link of a network file, simulated by whoever calls us: studies do not know simulation.
 
 Three names mean the same in each: ``factor`` multiplies the rate (time spent on other things, blocks that failed, bases
 that both make key), ``rounds`` turns a rate per pulse into bits of a run, ``clock_hz`` gives rates per second.
@@ -50,15 +51,36 @@ class Computed:
         return found
 
 
-def computed(point: Point) -> Computed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedLink:
+    """What simulation gave for one link of a network file: secret bits per second of link time, and the QBER.
+
+    Attributes:
+        how: In words: which link, how long, which modules.
+    """
+
+    rate_bps: float
+    qber: float
+    how: str
+
+
+Simulate = Callable[[str], SimulatedLink]  # by FILE/LINK
+
+
+def computed(point: Point, simulate: Simulate | None = None) -> Computed:
     """The point's key by its protocol.
+
+    Args:
+        simulate: For points that are links of a network file.
 
     Raises:
         DemonstrationError: no such way to compute, or a value that the way needs is missing.
         ParameterError: the protocol refuses a value.
     """
+    if point.how == "network":
+        return _network(point, simulate)
     if point.how not in WAYS:
-        raise DemonstrationError(f"{point.name}: how is one of {', '.join(WAYS)}")
+        raise DemonstrationError(f"{point.name}: how is one of {', '.join((*WAYS, 'network'))}")
     try:
         return WAYS[point.how](point, dict(point.values))
     except KeyError as error:
@@ -128,6 +150,20 @@ def _observed(point: Point, values: dict[str, Any]) -> Computed:
         qber=float(qber),
         chosen={},
         assumptions=("sifted rate and QBER as counted; equal error rates in both bases", proof),
+    )
+
+
+def _network(point: Point, simulate: Simulate | None) -> Computed:
+    if simulate is None:
+        raise DemonstrationError(f"{point.name}: link {point.link} must be simulated, and nothing here can")
+    found = simulate(point.link)
+    return Computed(
+        rate_per_pulse=None,
+        rate_bps=found.rate_bps,
+        bits=None,
+        qber=found.qber,
+        chosen={},
+        assumptions=(found.how,),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qanat.plan.demonstration import QBER_TOLERANCE, TOLERANCES, Demonstration, Point, Published
-from qanat.plan.experiment import Computed, computed
+from qanat.plan.experiment import Computed, Simulate, computed
 
 GEOMETRY_ONLY: Final = "geometry only"
 
@@ -53,6 +53,7 @@ class Outcome:
             "geometry": self.demonstration.geometry,
             "protocol": self.point.protocol,
             "how": self.point.how,
+            "link": self.point.link,
             "inputs": dict(self.point.inputs),
             "assumed": [{"values": dict(each.values), "why": each.why} for each in self.point.assumptions],
             "published": None if published is None else _as_dict(published),
@@ -73,18 +74,18 @@ class Outcome:
         }
 
 
-def reproduced(demonstrations: Iterable[Demonstration]) -> list[Outcome]:
-    """Every point of every demonstration.
+def reproduced(demonstrations: Iterable[Demonstration], simulate: Simulate | None = None) -> list[Outcome]:
+    """Every point of every demonstration; ``simulate`` is for those that are links of a network file.
 
     Raises:
         DemonstrationError, ParameterError: values that do not suffice or are refused.
     """
-    return [outcome(each, point) for each in demonstrations for point in each.points]
+    return [outcome(each, point, simulate) for each in demonstrations for point in each.points]
 
 
-def outcome(demonstration: Demonstration, point: Point) -> Outcome:
+def outcome(demonstration: Demonstration, point: Point, simulate: Simulate | None = None) -> Outcome:
     """One point, computed and judged."""
-    found = computed(point)
+    found = computed(point, simulate)
     ratio, difference = compared(found, point.published)
     return Outcome(
         demonstration=demonstration,
