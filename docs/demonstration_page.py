@@ -20,6 +20,9 @@ claimed: *geometry only*. A miss is said and explained. Inputs that a paper does
 its reason; one kind of receiver has one set of them, and none is adapted to one experiment's key rate.
 [Why so](../decisions/0054-demonstrations.md).
 
+A point that ends in *simulated* is a link of a network file: two minutes of its light, by the modules that the file
+names, as `qanat sim` counts them. All others are formulas. The files say what they cannot express yet.
+
 A published value is one that was read in the paper or its abstract, or word by word in a quotation; the rows below say
 which. Many experiments are finite where a formula here is asymptotic: that is the usual reason of a miss.
 
@@ -48,6 +51,9 @@ def _section(outcomes: list[Outcome]) -> str:
 def _said(each: Outcome) -> str:
     point = each.point
     parts = [each.verdict + (f", because {point.because}" if point.because else "")]
+    if point.link:
+        file, _, link = point.link.partition("/")
+        parts.append(f"link `{link}` of `networks/{file}.toml`, {each.computed.assumptions[0]}")
     if point.inputs:
         parts.append("printed: " + ", ".join(f"{name} = {shown(value)}" for name, value in point.inputs.items()))
     if point.assumptions:

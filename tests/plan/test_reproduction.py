@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qanat.cli.simulated_links import simulated_link
+from qanat.core.errors import MisuseError
 from qanat.keyrate import decoy_bb84, di
-from qanat.plan.demonstration import Published, demonstrations_from_text
-from qanat.plan.experiment import computed, slant_transmittances
+from qanat.plan.demonstration import DemonstrationError, Published, demonstrations_from_text
+from qanat.plan.experiment import SimulatedLink, computed, slant_transmittances
 from qanat.plan.reproduction import GEOMETRY_ONLY, Outcome, compared, counts, report, reproduced, verdict
 
 SHIPPED = Path(__file__).parents[2] / "authorities/demonstrations.toml"
@@ -21,7 +23,7 @@ SEEN = Published(quantity="rate_bps", value=1e3, read="abstract", qber=0.02)
 
 @pytest.fixture(scope="module")
 def outcomes() -> list[Outcome]:
-    return reproduced(DEMONSTRATIONS)
+    return reproduced(DEMONSTRATIONS, simulated_link)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_ratio_and_qber_are_computed_over_published() -> None:
 
 @pytest.mark.parametrize("name", POINTS, ids=" ".join)
 def test_every_point_computes(name: tuple[str, str]) -> None:
-    found = computed(POINTS[name])
+    found = computed(POINTS[name], simulated_link)
     known = [each for each in (found.rate_per_pulse, found.rate_bps, found.bits) if each is not None]
     assert known
     assert all(math.isfinite(each) and each >= 0 for each in known)
@@ -162,6 +164,33 @@ def test_the_pass_of_micius_has_the_published_sifted_bits() -> None:
     assert abs(math.log10(sifted / 1_671_072)) < 0.15
 
 
+def test_a_point_of_a_network_file_has_what_its_link_gave_in_simulation() -> None:
+    point = POINTS["cambridge", "CAPE to TREL, simulated"]
+    asked: list[str] = []
+
+    def simulate(place: str) -> SimulatedLink:
+        asked.append(place)
+        return SimulatedLink(rate_bps=5e5, qber=0.01, how="a stand-in")
+
+    found = computed(point, simulate)
+    assert asked == [point.link] == ["cambridge-2019/cape-trel"]
+    assert (found.rate_bps, found.qber, found.assumptions) == (5e5, 0.01, ("a stand-in",))
+    with pytest.raises(DemonstrationError, match="must be simulated"):
+        computed(point)
+
+
+def test_a_link_that_no_network_file_has_is_told_with_those_it_has() -> None:
+    with pytest.raises(MisuseError, match="no link cape-london; it has cape-trel"):
+        simulated_link("cambridge-2019/cape-london")
+
+
+def test_published_error_rates_are_compared_beside_the_key_rates(outcomes: list[Outcome]) -> None:
+    """At least the links whose QBER was read and did not go in; one of them must fail by its QBER or its rate alone."""
+    told = {(each.demonstration.name, each.point.name) for each in outcomes if each.qber_difference is not None}
+    assert {("tokyo-2010-others", "NTT, 90 km"), ("tokyo-2010-others", "Mitsubishi, 24 km")} <= told
+    assert ("secoqc", "Siemensstrasse to Breitenfurter Strasse, simulated") in told
+
+
 def test_the_report_is_plain_data_with_everything_that_went_in(outcomes: list[Outcome]) -> None:
     found = report(outcomes)
     assert found["is_kept"] is True
@@ -173,4 +202,5 @@ def test_the_report_is_plain_data_with_everything_that_went_in(outcomes: list[Ou
     assert all(each["why"] for each in tokyo["assumed"])
     assert tokyo["log10_tolerance"] == 0.3
     assert by_name["micius-2020", "finite"]["log10_ratio"] is None
-    assert by_name["cambridge", "a link"]["verdict"] == GEOMETRY_ONLY
+    assert by_name["hefei", "a user's link, simulated"]["verdict"] == GEOMETRY_ONLY
+    assert by_name["hefei", "a user's link, simulated"]["link"] == "hefei-2021/ub-1-tr-1"
