@@ -1,4 +1,4 @@
-"""Links of the landmark networks, simulated for ``qanat reproduce``: the file read here, the light counted in ``sim``."""
+"""Links of the landmark networks, simulated for ``qanat reproduce``: read here, counted in ``sim``."""
 
 from __future__ import annotations
 
