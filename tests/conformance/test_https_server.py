@@ -378,3 +378,45 @@ def test_what_we_use_of_uvicorns_insides_is_still_there() -> None:
         thread.close()
     for name in ("transport", "cycle", "headers", "scope", "loop", "timeout_keep_alive"):
         assert hasattr(made, name), name
+
+
+def test_a_certificate_taken_back_while_the_body_comes_takes_no_key(two: TwoKmes) -> None:
+    kind, stock = two.servers["a"]._protocol, two.pool.stock
+    body = b'{"number": 1}'
+    head = f"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    before = kind.admits
+    with tls(two) as sock:
+        sock.sendall(head + body[:5])
+        time.sleep(0.2)
+        kind.admits = staticmethod(lambda _name, _serial: False)
+        try:
+            sock.sendall(body[5:])
+            assert one_answer(sock)[0] == 401
+        finally:
+            kind.admits = staticmethod(before)
+    assert two.pool.stock == stock
+
+
+def test_one_application_cannot_hold_all_connections(two: TwoKmes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "CONNECTIONS_PER_NAME_MAX", 3)
+    mine = [tls(two) for _ in range(3)]
+    for line in mine:
+        assert fetched(line).startswith(b"HTTP/1.1 200")
+    one_more = tls(two)
+    answer = b""
+    while data := one_more.recv(65_536):
+        answer += data
+    assert answer.startswith(b"HTTP/1.1 429")
+    assert b"application/json" in answer
+    assert fetched(mine[0]).startswith(b"HTTP/1.1 200")
+    for line in mine:
+        line.close()
+
+
+def fetched(line: ssl.SSLSocket) -> bytes:
+    """One whole answer."""
+    line.sendall(STATUS)
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += line.recv(65_536)
+    return answer
