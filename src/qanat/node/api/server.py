@@ -155,9 +155,7 @@ def serve(
     Raises:
         EnvironmentProblem: a certificate file cannot be used.
     """
-    context = server_context(
-        certfile=certfile, keyfile=keyfile, cafile=cafile, is_pq_required=is_pq_required, tls=tls
-    )
+    context = server_context(certfile=certfile, keyfile=keyfile, cafile=cafile, is_pq_required=is_pq_required, tls=tls)
     return HttpsServer(
         app,
         host=host,
