@@ -1,4 +1,5 @@
-"""The server under bad manners: slow, silent, huge, garbled; and its own start and stop. On both event loops."""
+"""The server under bad manners: slow, silent, huge, garbled; and its own start and stop. On both event loops, and
+with Python's TLS and that of ``cryptography``."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from memory_kme import STOCK, Files, LoopThread, TwoKmes
@@ -23,16 +25,24 @@ from qanat.node.api.app import create_app
 from qanat.node.api.server import HttpsServer, serve
 from qanat.node.event_loop import loop_factory
 
+TLS = ("stdlib", "pq")
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), pytest.param(loop_factory(), id="uvloop")]
 STATUS = b"GET /api/v1/keys/bob/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module", params=LOOPS)
-def quick(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoKmes]:
-    """Both KMEs with short limits."""
+def factory(request: pytest.FixtureRequest) -> Any:
+    """The event loop."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=TLS)
+def quick(request: pytest.FixtureRequest, factory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoKmes]:
+    """Both KMEs with short limits, under both implementations of TLS."""
     made = TwoKmes(
         tmp_path_factory.mktemp("quick"),
-        factory=request.param,
+        factory=factory,
+        tls=request.param,
         request_timeout_s=0.4,
         shutdown_s=0.4,
         answer_timeout_s=0.3,
@@ -292,10 +302,12 @@ def test_two_clients_keep_their_connections_and_no_key_is_given_twice(two: TwoKm
     assert two.pool.stock == STOCK - 360
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_stopping_lets_a_request_finish_and_ends_one_that_takes_too_long(tmp_path: Path, factory: object) -> None:
+@pytest.mark.parametrize("tls_name", TLS)
+def test_stopping_lets_a_request_finish_and_ends_one_that_takes_too_long(
+    tmp_path: Path, factory: Any, tls_name: Any
+) -> None:
     for delay_s, expected in ((0.2, 200), (30.0, 503)):
-        made = TwoKmes(tmp_path / f"{delay_s}", factory=factory, shutdown_s=0.5, answer_timeout_s=60)  # type: ignore[arg-type]
+        made = TwoKmes(tmp_path / f"{delay_s}", factory=factory, shutdown_s=0.5, answer_timeout_s=60, tls=tls_name)
         made.kmes["a"].delay_s = delay_s
         with tls(made) as idle, tls(made) as busy:
             idle.sendall(STATUS.replace(b"bob", b"no/path"))

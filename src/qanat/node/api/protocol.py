@@ -26,6 +26,9 @@ HEAD_BYTES_MAX = 16_384  # request line and headers; the longest legal 014 reque
 HEAD_TOO_LARGE = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head exceeds {HEAD_BYTES_MAX} bytes")
 # A connection costs about 50 KB. One application may not keep the others out: it can hold an eighth of them.
 CONNECTIONS_MAX, CONNECTIONS_PER_NAME_MAX = 1024, 128
+# Requests sent before the answer to the first. One read of the wire may hold thousands, and each costs some kilobytes.
+PIPELINE_MAX = 32
+PIPELINE_TOO_LONG = (HTTPStatus.TOO_MANY_REQUESTS, f"more than {PIPELINE_MAX} requests wait on this connection")
 REQUEST_TIMEOUT_S = 10.0  # from the first byte to the last; a body of 64 KiB needs 55 kbit/s
 
 
@@ -52,8 +55,7 @@ class IdentifyingProtocol(HttpToolsProtocol):
         self._peer = NOBODY
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._is_in_head = False
-        self._was_good = False
+        self._is_in_head = self._has_begun = self._was_good = False
         self._refusal = (HTTPStatus.BAD_REQUEST, "the request is not HTTP")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -69,15 +71,19 @@ class IdentifyingProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        was_in_head = self._is_in_head
+        was_in_head, self._has_begun = self._is_in_head, False
         super().data_received(data)
-        if was_in_head and self._is_in_head and not self.transport.is_closing():
+        if was_in_head and self._is_in_head and not self._has_begun and not self.transport.is_closing():
             # The parser hands a header over when it is whole and keeps an endless one to itself.
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse(*HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINE_MAX:
+            self._refusal = PIPELINE_TOO_LONG
+            raise ValueError("pipeline too long")  # as in _count
+        self._has_begun = True
         super().on_message_begin()
         # "The KME shall authenticate each request" (014, 5.1): a connection may outlive its certificate.
         self._was_good = self._may_call()
