@@ -178,6 +178,7 @@ def test_an_application_keeps_its_key_and_gets_a_certificate_by_request(gate: Li
     ("words", "said"),
     [
         (("enroll", "nobody"), "network file"),
+        (("enroll", "../nodes/site0"), "is not a name"),
         (("enroll", "m0", "--days", "0"), "between 1 and 825"),
         (("enroll", "m0", "--csr", "/nowhere"), "cannot be read"),
         (("revoke", "nobody"), "qanat sae list"),
