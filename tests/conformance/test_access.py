@@ -88,11 +88,13 @@ class Open:
     def __init__(self, gate: LivePair, files: Credentials, other: str) -> None:
         plain = socket.create_connection(("127.0.0.1", doors(gate)["014"]), timeout=10)
         self._line = context_of(files).wrap_socket(plain, server_hostname="127.0.0.1")
+        self.said = b""
         self._request = f"GET /api/v1/keys/{other}/status HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
     def code(self) -> int:
         self._line.sendall(self._request)
-        return read_answer(self._line)[0]
+        status, self.said = read_answer(self._line)
+        return status
 
 
 def within_a_second(line: Open, wanted: int) -> bool:
@@ -110,11 +112,30 @@ def test_a_revoked_application_is_refused_within_a_second_on_an_open_connection(
     assert (old.code(), other.code()) == (200, 200)
     assert revoke(state, sae) >= 1
     assert within_a_second(old, 401)
+    assert b"the certificate of m1 has ended, was revoked" in old.said
     assert other.code() == 200
     enrol(state, sae, days=1, folder=None, csr=None)
     assert Open(gate, gate.kmes.credentials("m1"), "s1").code() == 200
     assert old.code() == 401
     assert {one.is_revoked for one in issued(state) if one.name == "m1"} == {True, False}
+
+
+def test_the_audit_names_the_application_whose_certificate_was_refused(gate: LivePair) -> None:
+    """Beside ``test_a_revoked_application...``: an allow-list without it refuses too."""
+    allowed = gate.kmes.state.access / "allowed.txt"
+    allowed.parent.mkdir(exist_ok=True)
+    line = Open(gate, gate.kmes.credentials("s0"), "m0")  # an application of the other site, at this door
+    allowed.write_text("m0\n")
+    assert within_a_second(line, 401)
+    allowed.unlink()
+    end = time.monotonic() + 15.0
+    while time.monotonic() < end:
+        gate.etsi014("m0", "/api/v1/keys/s0/status")
+        shown = qanat("audit", "show", "--kind", "refused", state=gate.kmes.state.path).stdout
+        if "who=s0" in shown and "allow-list" in shown:
+            return
+        time.sleep(0.3)
+    raise AssertionError(shown)
 
 
 def test_an_allow_list_admits_those_that_it_names(gate: LivePair) -> None:
@@ -178,6 +199,7 @@ def test_an_application_keeps_its_key_and_gets_a_certificate_by_request(gate: Li
     ("words", "said"),
     [
         (("enroll", "nobody"), "network file"),
+        (("enroll", "../nodes/site0"), "is not a name"),
         (("enroll", "m0", "--days", "0"), "between 1 and 825"),
         (("enroll", "m0", "--csr", "/nowhere"), "cannot be read"),
         (("revoke", "nobody"), "qanat sae list"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network, Sae, Site
 from qanat.crypto.pki import revocation_list
 from qanat.node.access import CRL, Admission
-from qanat.node.enrolment import enrol, revoke
+from qanat.node.enrolment import enrol, issued, revoke
 from qanat.node.pki import provision, sae_credentials
 from qanat.node.statedir import StateDir
 
@@ -119,3 +122,85 @@ def test_a_broken_list_is_not_replaced_by_one_that_forgets(state: StateDir) -> N
 def test_a_certificate_by_request_needs_a_folder(state: StateDir) -> None:
     with pytest.raises(MisuseError, match="--out"):
         enrol(state, APP, days=30, folder=None, csr=b"")
+
+
+def test_no_bytes_in_the_revocation_list_stop_a_kme_or_give_a_certificate_back(state: StateDir) -> None:
+    revoke(state, APP)
+    admission, path, serial = Admission(state), state.access / CRL, leaf(state).serial_number
+    good = x509.load_pem_x509_crl(path.read_bytes()).public_bytes(Encoding.DER)
+    rng = random.Random(2)
+    version = good.index(b"\x02\x01\x01")
+    for index in range(400):
+        data = bytearray(good)
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            data[version + 2 if index == 0 else rng.randrange(len(data))] ^= rng.randrange(1, 256)
+        path.write_bytes(data[: rng.randrange(len(data))] if index % 5 == 4 else data)
+        admission.look()
+        assert not admission.admits(APP, serial), index
+        assert not Admission(state).admits(APP, serial), index
+
+
+def revoke_at_once(state: StateDir, *names: str) -> None:
+    program = "import sys; from qanat.node.enrolment import revoke; from qanat.node.statedir import StateDir; " + (
+        "print('ready', flush=True); sys.stdin.read(1); revoke(StateDir(sys.argv[1]), sys.argv[2])"
+    )
+    words = [[sys.executable, "-c", program, str(state.path), name] for name in names]
+    children = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for each in words]
+    for child in children:
+        assert child.stdout is not None
+        child.stdout.readline()
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write(b"x")
+        child.stdin.flush()
+    for child in children:
+        child.communicate()
+        assert child.returncode == 0
+
+
+def test_of_two_revocations_at_once_none_is_lost(state: StateDir) -> None:
+    names = [f"app{index}" for index in range(4)]
+    for name in names:
+        enrol(state, SaeId(name), days=1, folder=None, csr=None)
+    revoke_at_once(state, *names)
+    assert [one.name for one in issued(state) if one.is_revoked] == names
+
+
+def test_a_line_of_the_register_cut_by_a_crash_is_dropped_and_the_next_one_whole(state: StateDir) -> None:
+    register = state.sae_ca / "issued.jsonl"
+    before = len(issued(state))
+    with register.open("a") as file:
+        file.write('{"serial": "ab')
+    assert len(issued(state)) == before
+    enrol(state, APP, days=1, folder=None, csr=None)
+    assert len(issued(state)) == before + 1
+    assert revoke(state, APP) == 2
+
+
+def test_a_register_that_somebody_damaged_is_named_by_its_line(state: StateDir) -> None:
+    register = state.sae_ca / "issued.jsonl"
+    register.write_text("nonsense\n" + register.read_text())
+    with pytest.raises(EnvironmentProblem, match=r"Line 1 of .*issued\.jsonl"):
+        revoke(state, APP)
+
+
+def test_an_allow_list_may_begin_with_a_byte_order_mark(state: StateDir) -> None:
+    state.access.mkdir(mode=0o700, exist_ok=True)
+    (state.access / "allowed.txt").write_bytes("\ufeffapp\r\n".encode())
+    assert is_admitted(state)
+    assert not is_admitted(state, TWO)
+
+
+@pytest.mark.parametrize("there", ["another's certificate", "a key alone"])
+def test_enrolling_writes_over_nothing_of_somebody_else(state: StateDir, tmp_path: Path, there: str) -> None:
+    folder = tmp_path / "out"
+    if there == "a key alone":
+        folder.mkdir(mode=0o700)
+        (folder / "key.pem").write_text("mine")
+    else:
+        enrol(state, TWO, days=1, folder=folder, csr=None)
+    before = (folder / "key.pem").read_bytes()
+    with pytest.raises(MisuseError, match="another folder"):
+        enrol(state, APP, days=1, folder=folder, csr=None)
+    assert (folder / "key.pem").read_bytes() == before
+    assert enrol(state, APP, days=1, folder=None, csr=None) == state.sae(APP)

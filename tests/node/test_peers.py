@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from live_network import TINY
@@ -101,5 +102,23 @@ def test_a_stranger_says_nothing_here(state: StateDir, tmp_path: Path, who: str)
                 pass  # refused with an alert: as good
             await asyncio.sleep(0.1)
         assert heard == []
+
+    asyncio.run(run())
+
+
+def test_a_connection_of_a_peer_ends_with_its_certificate(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        heard: list[bytes] = []
+        port = next(free_ports())
+        async with await listen(port, kme_credentials(state, MOABIT), lambda _peer, frame: heard.append(frame)):
+            context = client_context(kme_credentials(state, MITTE))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
+            write_frame(writer, b"while it is good")
+            await until(lambda: heard)
+            monkeypatch.setattr("qanat.node.processes.peers.time", SimpleNamespace(time=lambda: 4e9))  # year 2096
+            write_frame(writer, b"after its end")
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+        assert heard == [b"while it is good"]
 
     asyncio.run(run())

@@ -101,6 +101,7 @@ def test_certificates_near_their_end_are_renewed_and_the_kek_is_not(state: State
     later = NOW + timedelta(days=LEAF_DAYS - 10)
     done = provision(state, network(), later)
     assert len(done.renewed) == 5
+    assert done.lines() == ["certificates renewed: app. Give them out before the old ones end"]
     assert leaf(sae_credentials(state, SaeId("app"))).not_valid_after_utc > later + timedelta(days=300)
     assert (state.node(SiteId("a")) / "kek").read_bytes() == kek
 
@@ -196,7 +197,12 @@ def test_leaves_of_the_time_when_one_ca_served_all_are_made_anew(state: StateDir
     files = sae_credentials(state, SaeId("app"))
     files.certfile.write_bytes(old)
     files.keyfile.write_bytes(old_key)
-    assert provision(state, network(), NOW).renewed == ["urn:qanat:sae:app"]
+    done = provision(state, network(), NOW)
+    assert done.renewed == done.moved == ["urn:qanat:sae:app"]
+    (line,) = done.lines()
+    assert "app" in line
+    assert "give the new ones out" in line
+    assert provision(state, network(), NOW).lines() == []
     ca = x509.load_pem_x509_certificate((state.sae_ca / "cert.pem").read_bytes())
     leaf(files).verify_directly_issued_by(ca)
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from live_network import TINY, is_alive, until
 
 from qanat.cli.check import load_network
 from qanat.core.errors import EnvironmentProblem
+from qanat.crypto.pki import issue
 from qanat.node import supervisor as module
 from qanat.node.statedir import StateDir
-from qanat.node.supervisor import Child, ChildFailed, Supervisor, choose_ports
+from qanat.node.supervisor import Child, ChildFailed, Supervisor, choose_ports, running
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc (Linux)")
 
@@ -143,3 +145,30 @@ def test_two_networks_that_start_at_once_take_different_ports(tmp_path: Path) ->
     finally:
         for bench in benches:
             bench.supervisor.stop()
+
+
+def test_a_start_says_which_applications_got_a_new_certificate(bench: Bench) -> None:
+    with running(bench.supervisor):
+        assert bench.said == []
+    # As a state directory was when one CA served all: that CA issued the applications' certificates too.
+    ca = bench.state.ca
+    for sae in bench.supervisor.network.saes:
+        cert, key = issue(
+            ca_cert=(ca / "cert.pem").read_bytes(),
+            ca_key=(ca / "key.pem").read_bytes(),
+            role="sae",
+            identity=sae,
+            hosts=[],
+            now=datetime.now(UTC),
+            days=300,
+        )
+        (bench.state.sae(sae) / "cert.pem").write_bytes(cert)
+        (bench.state.sae(sae) / "key.pem").write_bytes(key)
+    for file in bench.state.sae_ca.iterdir():
+        file.unlink()
+    with running(bench.supervisor):
+        (line,) = bench.said
+    assert all(sae in line for sae in bench.supervisor.network.saes)
+    assert "give the new ones out" in line
+    with running(bench.supervisor):
+        assert bench.said == [line]

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 def _known(state: StateDir, name: str) -> SaeId:
     """Raises: MisuseError, when the network has no such application."""
+    from qanat.crypto.identity import CertificateRole, Identity  # noqa: PLC0415
     from qanat.node.admin_client import ask  # noqa: PLC0415
 
+    Identity(CertificateRole.SAE, name)  # raises for what could not be a name, a path among them
     if state.running_pid() is not None:
         ask(state, "sae", name=name)
     elif not state.sae(SaeId(name)).exists():

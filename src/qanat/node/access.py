@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from qanat.node.statedir import StateDir
 
@@ -86,7 +87,13 @@ class Admission:
 
     def _serials(self, data: bytes) -> frozenset[int]:
         """Raises: ValueError."""
-        crl = crl_from_bytes(data)
+        try:
+            return self._checked(crl_from_bytes(data))
+        except (UnsupportedAlgorithm, TypeError) as error:
+            # A KME must not end over a file, and the library has more words for nonsense than ValueError.
+            raise ValueError(str(error)) from None
+
+    def _checked(self, crl: x509.CertificateRevocationList) -> frozenset[int]:
         ca = x509.load_pem_x509_certificate(self._ca.read_bytes())
         if crl.issuer != ca.subject or not crl.is_signature_valid(ca.public_key()):  # type: ignore[arg-type]
             raise ValueError("it is not signed by the CA of applications")
@@ -100,10 +107,13 @@ class Admission:
 def crl_from_bytes(data: bytes) -> x509.CertificateRevocationList:
     """A revocation list, PEM or DER. Raises: ValueError."""
     is_pem = data.lstrip().startswith(b"-----BEGIN")
-    return x509.load_pem_x509_crl(data) if is_pem else x509.load_der_x509_crl(data)
+    try:
+        return x509.load_pem_x509_crl(data) if is_pem else x509.load_der_x509_crl(data)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from None
 
 
 def _names(data: bytes) -> frozenset[str]:
     """Raises: ValueError."""
-    lines = (line.split("#")[0].strip() for line in data.decode("utf-8").splitlines())
+    lines = (line.split("#")[0].strip() for line in data.decode("utf-8-sig").splitlines())
     return frozenset(line for line in lines if line)

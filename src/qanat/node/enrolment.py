@@ -6,16 +6,17 @@ nothing secret), so that a name can be revoked whole, wherever its certificates 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
 
 from qanat.core.errors import EnvironmentProblem, MisuseError
 from qanat.core.ids import SaeId
 from qanat.crypto.pki import issue, revocation_list, sign_request
 from qanat.node.access import CRL, crl_from_bytes
-from qanat.node.pki import note_issued
+from qanat.node.issued import held, note_issued, rows_of
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
 
@@ -50,7 +51,8 @@ def enrol(state: StateDir, sae: SaeId, *, days: int, folder: Path | None, csr: b
         csr: A request in PEM: its key is signed and never seen. None makes a key here, readable by its owner only.
 
     Raises:
-        MisuseError: the request cannot be used, or no folder is named for its certificate.
+        MisuseError: the request cannot be used, no folder is named for its certificate, or what lies in the folder is
+            another's.
         EnvironmentProblem: there is no CA key here.
     """
     if csr is not None and folder is None:
@@ -62,6 +64,7 @@ def enrol(state: StateDir, sae: SaeId, *, days: int, folder: Path | None, csr: b
     now = datetime.now(UTC)
     target = folder or state.sae(sae)
     private_folder(target)
+    _check_target(target, sae, has_key=csr is None)
     if csr is not None:
         leaf = sign_request(ca_cert=cert, ca_key=key, role="sae", identity=sae, csr=csr, now=now, days=days)
     else:
@@ -72,6 +75,20 @@ def enrol(state: StateDir, sae: SaeId, *, days: int, folder: Path | None, csr: b
     return target
 
 
+def _check_target(folder: Path, sae: SaeId, *, has_key: bool) -> None:
+    """Nobody else's certificate, and no key that belongs to none, is written over."""
+    certfile = folder / "cert.pem"
+    if certfile.exists():
+        try:
+            subject = x509.load_pem_x509_certificate(certfile.read_bytes()).subject.rfc4514_string()
+        except ValueError:
+            subject = "something else"
+        if subject != f"CN={sae}":
+            raise MisuseError(f"{certfile} is of {subject}, not of {sae}. Choose another folder with --out")
+    elif has_key and (folder / "key.pem").exists():
+        raise MisuseError(f"{folder / 'key.pem'} is there without a certificate. Choose another folder with --out")
+
+
 def revoke(state: StateDir, sae: SaeId) -> int:
     """No certificate of this application is good any more. Returns how many there were.
 
@@ -80,32 +97,30 @@ def revoke(state: StateDir, sae: SaeId) -> int:
         EnvironmentProblem: the list there is cannot be read; a new one would forget whom it names.
     """
     cert, key = _ca(state)
-    mine = [one for one in issued(state) if one.name == sae and not one.is_revoked]
-    if not mine:
-        raise MisuseError(f"no certificate that is still good was issued to {sae}; `qanat sae list` shows them")
-    # All that the list names, not only what we issued: it may have been brought from elsewhere.
-    serials = revoked_serials(state) | {one.serial for one in mine}
-    private_folder(state.access)
-    crl = revocation_list(ca_cert=cert, ca_key=key, serials=sorted(serials), now=datetime.now(UTC), days=CRL_DAYS)
-    write_private(state.access / CRL, crl)
+    with held(state.sae_ca):  # read, add, write: of two commands at once neither may lose the other's
+        mine = [one for one in issued(state) if one.name == sae and not one.is_revoked]
+        if not mine:
+            raise MisuseError(f"no certificate that is still good was issued to {sae}; `qanat sae list` shows them")
+        # All that the list names, not only what we issued: it may have been brought from elsewhere.
+        serials = revoked_serials(state) | {one.serial for one in mine}
+        private_folder(state.access)
+        crl = revocation_list(ca_cert=cert, ca_key=key, serials=sorted(serials), now=datetime.now(UTC), days=CRL_DAYS)
+        write_private(state.access / CRL, crl)
     return len(mine)
 
 
 def issued(state: StateDir) -> list[Issued]:
-    """All certificates that the CA of applications gave out and that have not ended, oldest first."""
-    path, now = state.sae_ca / "issued.jsonl", datetime.now(UTC)
-    revoked = revoked_serials(state)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    found = [
-        Issued(
-            name=row["name"],
-            serial=int(row["serial"], 16),
-            ends=datetime.fromisoformat(row["ends"]),
-            is_revoked=int(row["serial"], 16) in revoked,
-        )
-        for row in rows
+    """All certificates that the CA of applications gave out and that have not ended, oldest first.
+
+    Raises:
+        EnvironmentProblem: the register or the revocation list cannot be read.
+    """
+    revoked, begin = revoked_serials(state), datetime.now(UTC) - timedelta(days=1)
+    return [
+        Issued(name=row.name, serial=row.serial, ends=row.ends, is_revoked=row.serial in revoked)
+        for row in rows_of(state.sae_ca)
+        if row.ends > begin
     ]
-    return [one for one in found if one.ends > now - timedelta(days=1)]
 
 
 def revoked_serials(state: StateDir) -> frozenset[int]:

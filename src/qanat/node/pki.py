@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +26,7 @@ RENEW_BEFORE = timedelta(days=60)  # a network that is started every other month
 RENEW_PART = 6  # of a short-lived leaf: only its last sixth is too late
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 CONTROLLER, ADMIN = "controller", "admin"
+_SAE_URN = "urn:qanat:sae:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +40,31 @@ class Credentials:
 
 @dataclass(slots=True)
 class Provisioned:
-    """What ``provision`` did, by the URN of each party."""
+    """What ``provision`` did, by the URN of each party.
+
+    Attributes:
+        moved: Those of ``renewed`` whose certificate came from the one CA that served all roles before.
+    """
 
     is_new_ca: bool = False
     made: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
-
-def note_issued(folder: Path, pem: bytes) -> None:
-    """Remember which certificates a CA gave out, by name, so that they can be revoked by name."""
-    from cryptography import x509
-
-    leaf = x509.load_pem_x509_certificate(pem)
-    name = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
-    row = {"serial": f"{leaf.serial_number:x}", "name": name, "ends": leaf.not_valid_after_utc.isoformat()}
-    path = folder / "issued.jsonl"
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps(row).encode() + b"\n")
-    finally:
-        os.close(fd)
+    def lines(self) -> list[str]:
+        """What whoever runs the network has to know: which applications hold a certificate that is not the last one."""
+        moved = [urn.rpartition(":")[2] for urn in self.moved if urn.startswith(_SAE_URN)]
+        renewed = [urn.rpartition(":")[2] for urn in self.renewed if urn.startswith(_SAE_URN) and urn not in self.moved]
+        told = []
+        if moved:
+            told.append(
+                f"new certificates, since applications have a CA of their own now: {', '.join(moved)}. The old ones "
+                "are not admitted any more; give the new ones out"
+            )
+        if renewed:
+            told.append(f"certificates renewed: {', '.join(renewed)}. Give them out before the old ones end")
+        return told
 
 
 def kme_credentials(state: StateDir, site: SiteId) -> Credentials:
@@ -164,13 +167,21 @@ class _Ca:
         if not is_first and self._still_good(certfile, keyfile, urn):
             self.done.kept.append(urn)
             return
+        if not is_first and self._is_of_before(certfile):
+            self.done.moved.append(urn)
         cert, key = self._issue(role, name, hosts)
         write_private(keyfile, key)
         write_private(certfile, cert)
         (self.done.made if is_first else self.done.renewed).append(urn)
 
+    def _is_of_before(self, certfile: Path) -> bool:
+        """Is this a leaf of the time when one CA served all roles?"""
+        issuer = _certificate(certfile, certfile.read_bytes()).issuer
+        return self.before is not None and issuer == self.before.certificate.subject
+
     def _issue(self, role: RoleName, name: str, hosts: list[str]) -> tuple[bytes, bytes]:
         from qanat.crypto.pki import issue
+        from qanat.node.issued import note_issued
 
         if self.key is None:
             raise EnvironmentProblem(
@@ -188,7 +199,7 @@ class _Ca:
         EnvironmentProblem: the certificate is another CA's, which is not ours to overwrite.
         """
         leaf = _certificate(certfile, certfile.read_bytes())
-        if self.before is not None and leaf.issuer == self.before.certificate.subject:
+        if self._is_of_before(certfile):
             return False
         if leaf.issuer != self.certificate.subject:
             raise EnvironmentProblem(

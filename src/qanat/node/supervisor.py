@@ -66,7 +66,7 @@ class Supervisor:
         say: Callable[[str], None],
         link_time_rate_max: float = 1.0,
     ) -> None:
-        self.network, self.state, self._say = network, state, say
+        self.network, self.state, self.say = network, state, say
         self._rate_max = link_time_rate_max
         self._ports = choose_ports(network)
         self._sockets: dict[str, str] = {}  # known at the start: a long path needs a short folder beside it
@@ -184,7 +184,7 @@ class Supervisor:
         wait_s = BACK_OFF_S[min(child.failures, len(BACK_OFF_S) - 1)]
         child.start_again_s = now_s + wait_s
         code = child.popen.returncode if child.popen is not None else None
-        self._say(f"{child.name} ended ({_how(code)}); starting it again in {wait_s:g} s")
+        self.say(f"{child.name} ended ({_how(code)}); starting it again in {wait_s:g} s")
 
     def _end(self, children: list[Child]) -> None:
         """SIGTERM, patience, SIGKILL."""
@@ -251,7 +251,8 @@ def running(supervisor: Supervisor) -> Iterator[Supervisor]:
     state.prepare()
     with state.lock():
         state.remove_sockets()
-        provision(state, supervisor.network, datetime.now(UTC))
+        for line in provision(state, supervisor.network, datetime.now(UTC)).lines():
+            supervisor.say(line)
         provision_links(state, supervisor.network)
         try:
             supervisor.start()

@@ -140,7 +140,8 @@ class KeyDelivery:
 
     def _tell(self, scope: Scope, status_code: int, message: str) -> None:
         if self._on_refused is not None:
-            self._on_refused(scope.get("extensions", {}).get("tls", {}).get("name", ""), status_code, message)
+            tls = scope.get("extensions", {}).get("tls", {})
+            self._on_refused(tls.get("name") or tls.get("refused", ""), status_code, message)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)

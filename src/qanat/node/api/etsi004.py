@@ -75,9 +75,9 @@ class StreamDoor:
             head = await asyncio.wait_for(reader.readexactly(wire.HEADER_BYTES), IDLE_S)
             service, size_bytes = wire.header_from_bytes(head)
             payload = await asyncio.wait_for(reader.readexactly(size_bytes), REQUEST_S)
-            if time.time() >= peer.until_s or not self._admits(peer.name, peer.serial):
+            if not self._may_call(peer):
                 return False
-            answer = await self._answer(caller, wire.request_from_bytes(service, payload), writer)
+            answer = await self._answer(peer, wire.request_from_bytes(service, payload), writer)
         except (asyncio.IncompleteReadError, TimeoutError):
             return False
         except BadFrame as error:
@@ -89,13 +89,17 @@ class StreamDoor:
         await asyncio.wait_for(writer.drain(), REQUEST_S)
         return True
 
-    async def _answer(self, caller: SaeId, request: wire.Request, writer: asyncio.StreamWriter) -> bytes | None:
-        """None: the caller has gone."""
+    def _may_call(self, peer: Peer) -> bool:
+        return time.time() < peer.until_s and self._admits(peer.name, peer.serial)
+
+    async def _answer(self, peer: Peer, request: wire.Request, writer: asyncio.StreamWriter) -> bytes | None:
+        """None: the caller has gone, or may not call any more."""
+        caller = SaeId(peer.name)
         try:
             if isinstance(request, OpenRequest):
                 return await self._open(caller, request)
             if isinstance(request, GetKeyRequest):
-                return await self._get_key(caller, request, writer)
+                return await self._get_key(peer, request, writer)
             await self._gateway.close_stream(caller, request.stream)
             return wire.status_frame(wire.Service.CLOSE, StreamStatus.OK)
         except StreamRefused as refused:
@@ -112,11 +116,12 @@ class StreamDoor:
         opened = await self._gateway.open_stream(caller, other, request.qos, stream)
         return wire.opened_frame(opened.status, opened.qos, opened.stream)
 
-    async def _get_key(self, caller: SaeId, request: GetKeyRequest, writer: asyncio.StreamWriter) -> bytes | None:
+    async def _get_key(self, peer: Peer, request: GetKeyRequest, writer: asyncio.StreamWriter) -> bytes | None:
         index = None if request.index == wire.INDEX_ANY else request.index
-        chunk = await self._gateway.get_chunk(caller, request.stream, index, request.metadata_bytes)
+        chunk = await self._gateway.get_chunk(SaeId(peer.name), request.stream, index, request.metadata_bytes)
         try:
-            if writer.is_closing():
+            # The call may have waited five seconds, in which the certificate was taken back.
+            if writer.is_closing() or not self._may_call(peer):
                 if self._on_burned is not None:
                     self._on_burned(1)
                 return None

@@ -38,7 +38,8 @@ Admits = Callable[[str, int], bool]  # name and serial number of a certificate t
 class IdentifyingProtocol(HttpToolsProtocol):
     """Adds ``scope["extensions"]["tls"] = {"role": ..., "name": ...}``, read from the verified certificate.
 
-    Without a certificate that names somebody, role and name are empty strings.
+    Without a certificate that names somebody, role and name are empty strings; ``refused`` is the name on one that
+    has ended or is not admitted.
     """
 
     request_timeout_s = REQUEST_TIMEOUT_S
@@ -89,7 +90,7 @@ class IdentifyingProtocol(HttpToolsProtocol):
         self._was_good = self._may_call()
         peer = self._peer if self._was_good else NOBODY
         self.scope["extensions"] = {
-            "tls": {"role": peer.role, "name": peer.name},
+            "tls": {"role": peer.role, "name": peer.name, "refused": "" if self._was_good else self._peer.name},
             "qanat.connection": {"is_gone": self.transport.is_closing},
         }
         self._head_bytes, self._is_in_head = 0, True

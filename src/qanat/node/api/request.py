@@ -38,10 +38,12 @@ def caller_of(scope: Scope) -> SaeId:
     """The SAE that calls, from the client certificate alone. No header is looked at.
 
     Raises:
-        Refused: 401, the certificate names no SAE.
+        Refused: 401, the certificate names no SAE, has ended or is not admitted.
     """
     tls: Mapping[str, Any] = scope.get("extensions", {}).get("tls", {})
     role, name = tls.get("role", ""), tls.get("name", "")
+    if tls.get("refused"):
+        raise Refused(401, f"the certificate of {tls['refused']} has ended, was revoked or is not on the allow-list")
     if role != "sae" or not name:
         found = f"a {role} certificate" if role else "no certificate that names an SAE"
         raise Refused(401, f"the key delivery interface is for SAEs; the connection shows {found}")

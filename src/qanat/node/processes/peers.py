@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 
 from qanat.core.ids import SiteId
-from qanat.crypto.identity import identity_from_der
+from qanat.node.api.protocol import Peer, peer_of
 from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
 from qanat.node.pki import Credentials
 from qanat.node.wire import close, frames, keep_connected, served, write_frame
@@ -48,11 +49,9 @@ def client_context(credentials: Credentials, *, is_pq_required: bool = False) ->
     return context
 
 
-def _peer_site(writer: asyncio.StreamWriter) -> SiteId | None:
-    """Who the verified certificate says it is; None unless it is a KME's."""
-    tls = writer.get_extra_info("ssl_object")
-    identity = identity_from_der(tls.getpeercert(binary_form=True))
-    return SiteId(identity.name) if identity.role == "kme" else None
+def _is_kme(peer: Peer) -> bool:
+    """Does its certificate, which TLS has verified, say so, and still?"""
+    return peer.role == "kme" and time.time() < peer.until_s
 
 
 class PeerLine:
@@ -77,7 +76,8 @@ class PeerLine:
             "127.0.0.1", self._port, ssl=self._context, server_hostname="127.0.0.1", ssl_handshake_timeout=5
         )
         reader, writer = await opening
-        if _peer_site(writer) != self._peer:
+        peer = peer_of(writer.transport)
+        if not _is_kme(peer) or peer.name != self._peer:
             await close(writer)
             raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}")
         return reader, writer
@@ -103,10 +103,11 @@ async def listen(
     """Accept frames of other KMEs; the sender is who its certificate says."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = _peer_site(writer)
-        if peer is not None:
-            async for frame in frames(reader):
-                receive(peer, frame)
+        peer = peer_of(writer.transport)
+        async for frame in frames(reader):
+            if not _is_kme(peer):  # asked at each frame: a connection may outlive its certificate
+                return
+            receive(SiteId(peer.name), frame)
 
     return await asyncio.start_server(
         served(serve),
