@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
+import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def _program(name: str) -> str:
 class PostgresServer:
     """Runs from construction to ``remove``. The server refuses to run as root: then it runs as ``postgres``."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
+        """With certificate and key it has a TCP port too, for TLS with a password only."""
         self._as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         initdb, self._pg_ctl = _program("initdb"), _program("pg_ctl")
         self.folder = Path(tempfile.mkdtemp(prefix="qanat-pg-", dir="/tmp"))  # a socket's path must be short
@@ -41,6 +43,9 @@ class PostgresServer:
         self.socket = self.folder / ".s.PGSQL.5432"
         self._databases = 0
         self._run(initdb, "-D", self.data, "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C")
+        self.port = 0
+        if tls is not None:
+            self._add_tls(*tls)
         self.start()
 
     def _run(self, *command: object) -> None:
@@ -49,16 +54,38 @@ class PostgresServer:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def _add_tls(self, cert: Path, key: Path) -> None:
+        for source, name in ((cert, "server.crt"), (key, "server.key")):
+            (self.data / name).write_bytes(source.read_bytes())
+            (self.data / name).chmod(0o600)
+            if self._as_user:
+                shutil.chown(self.data / name, "postgres", "postgres")
+        with (self.data / "postgresql.auto.conf").open("a") as file:
+            file.write("ssl = on\n")
+        (self.data / "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
     def start(self) -> None:
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c max_connections=40"
+        addresses = "127.0.0.1" if self.port else ""
+        options = f"-c listen_addresses='{addresses}' -c unix_socket_directories='{self.folder}' -c max_connections=40"
+        if self.port:
+            options += f" -c port={self.port}"
+            self.socket = self.folder / f".s.PGSQL.{self.port}"
         self._run(self._pg_ctl, "-D", self.data, "-w", "-l", self.folder / "log", "-o", options, "start")
 
     def stop(self, mode: str = "immediate") -> None:
         self._run(self._pg_ctl, "-D", self.data, "-m", mode, "-w", "stop")
 
-    def kill(self) -> None:
-        """The server itself dies as by a power cut of its machine, all sessions with it."""
-        os.kill(int((self.data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the running server, and wait until new sessions see it."""
+        self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.execute("SELECT pg_reload_conf()")
+        end_s = time.monotonic() + 5
+        while self.execute(f"SHOW {name}") != [[value]]:
+            assert time.monotonic() < end_s, f"{name} did not change"
+            time.sleep(0.02)
 
     def remove(self) -> None:
         self.stop()

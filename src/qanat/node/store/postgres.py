@@ -124,7 +124,7 @@ class PostgresStore:
 
     def beat(self) -> None:
         """As ``Leased``."""
-        if time.monotonic() - self._heard_s >= BEAT_S:
+        if self._session is None or time.monotonic() - self._heard_s >= BEAT_S:
             self._run("SELECT 1")
 
     @contextmanager
