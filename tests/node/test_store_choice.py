@@ -13,15 +13,16 @@ from typer.testing import CliRunner
 from qanat.cli.main import app
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
+from qanat.crypto.shamir import combine
 from qanat.km.kme import Kme
 from qanat.node.audit.place import store_head
 from qanat.node.audit.trail import FACT
 from qanat.node.entropy import SystemEntropy
-from qanat.node.kek import provide_kek
+from qanat.node.kek import Sealed, provide_kek
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import choice_path, chosen_server
 from qanat.node.store.leased import LeaseLost
-from qanat.node.store.opening import finish, open_store, rotate
+from qanat.node.store.opening import commit_seal, finish, init_seal, open_store, rotate
 from qanat.node.store.postgres import PostgresStore
 from qanat.node.store.postgres_session import Session
 from qanat.node.store.sqlite import SqliteStore, StoreIsOld
@@ -119,6 +120,20 @@ def test_the_key_is_changed_while_it_serves(state, database):
     store = opened(state)
     piece = store.load().pieces[0][0].piece
     assert store.read_bits(piece).size_bytes > 0
+    store.close()
+
+
+def test_its_key_is_put_under_shares(state, database):
+    choose(state, by_socket(database))
+    fill(state, 1)
+    store, kek, made = init_seal(state, A, shares=3, threshold=2)
+    commit_seal(state, A, store, kek)
+    store.close()
+    with pytest.raises(Sealed):
+        opened(state)
+    root = combine(made[:2])
+    store = open_store(state, A, root=root, entropy=SystemEntropy(), patience_s=0)
+    assert store.read_bits(store.load().pieces[0][0].piece).size_bytes > 0
     store.close()
 
 

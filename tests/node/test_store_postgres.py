@@ -234,6 +234,22 @@ def test_two_databases_grown_from_one_copy_are_told_apart(instances):
         instances.open()
 
 
+def test_a_standby_does_not_follow_an_old_copy_that_another_instance_serves(instances):
+    first = instances.open()
+    write(first)
+    first.close()
+    copy = instances.back_up()
+    first = instances.open()
+    write(first)
+    first.close()
+    instances.put_back(copy)
+    other = instances.open("other", is_recovering=True)
+    write(other)
+    for _ in range(2):  # and its fence was not moved to the other branch
+        with pytest.raises(StoreIsOld, match="lacks commit 2"):
+            instances.open()
+
+
 def test_a_new_instance_joins_beside_an_active_one_only(instances):
     first = instances.open()
     write(first)
