@@ -30,7 +30,7 @@ from qanat.km.documents import (
 )
 from qanat.km.extensions import extension_from_provenance
 from qanat.node.api.app import create_app
-from qanat.node.api.server import HttpsServer, serve
+from qanat.node.api.server import HttpsServer, TlsChoice, serve
 from qanat.node.event_loop import loop_factory
 
 ResultT = TypeVar("ResultT")
@@ -214,6 +214,8 @@ class TwoKmes:
         answer_timeout_s: float = 8.0,
         calls_per_s: float | None = None,
         redelivery_s: float = 0.0,
+        tls: TlsChoice = "auto",
+        is_pq_required: bool = False,
     ) -> None:
         long_ago = datetime.now(UTC) - timedelta(days=400)
         self.authority = Authority(folder / "ca", "test network", start=long_ago)
@@ -243,6 +245,8 @@ class TwoKmes:
                 cafile=self.kme_files[name].ca,
                 request_timeout_s=request_timeout_s,
                 shutdown_s=shutdown_s,
+                tls=tls,
+                is_pq_required=is_pq_required,
             )
             for name, kme in self.kmes.items()
         }

@@ -1,4 +1,5 @@
-"""The server under bad manners: slow, silent, huge, garbled; and its own start and stop. On both event loops."""
+"""The server under bad manners: slow, silent, huge, garbled; and its own start and stop. On both event loops, and
+with Python's TLS and that of ``cryptography``."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from memory_kme import STOCK, Files, LoopThread, TwoKmes
@@ -23,16 +25,24 @@ from qanat.node.api.app import create_app
 from qanat.node.api.server import HttpsServer, serve
 from qanat.node.event_loop import loop_factory
 
+TLS = ("stdlib", "pq")
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), pytest.param(loop_factory(), id="uvloop")]
 STATUS = b"GET /api/v1/keys/bob/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module", params=LOOPS)
-def quick(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoKmes]:
-    """Both KMEs with short limits."""
+def factory(request: pytest.FixtureRequest) -> Any:
+    """The event loop."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=TLS)
+def quick(request: pytest.FixtureRequest, factory: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoKmes]:
+    """Both KMEs with short limits, under both implementations of TLS."""
     made = TwoKmes(
         tmp_path_factory.mktemp("quick"),
-        factory=request.param,
+        factory=factory,
+        tls=request.param,
         request_timeout_s=0.4,
         shutdown_s=0.4,
         answer_timeout_s=0.3,
@@ -292,10 +302,12 @@ def test_two_clients_keep_their_connections_and_no_key_is_given_twice(two: TwoKm
     assert two.pool.stock == STOCK - 360
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_stopping_lets_a_request_finish_and_ends_one_that_takes_too_long(tmp_path: Path, factory: object) -> None:
+@pytest.mark.parametrize("tls_name", TLS)
+def test_stopping_lets_a_request_finish_and_ends_one_that_takes_too_long(
+    tmp_path: Path, factory: Any, tls_name: Any
+) -> None:
     for delay_s, expected in ((0.2, 200), (30.0, 503)):
-        made = TwoKmes(tmp_path / f"{delay_s}", factory=factory, shutdown_s=0.5, answer_timeout_s=60)  # type: ignore[arg-type]
+        made = TwoKmes(tmp_path / f"{delay_s}", factory=factory, shutdown_s=0.5, answer_timeout_s=60, tls=tls_name)
         made.kmes["a"].delay_s = delay_s
         with tls(made) as idle, tls(made) as busy:
             idle.sendall(STATUS.replace(b"bob", b"no/path"))
@@ -378,3 +390,45 @@ def test_what_we_use_of_uvicorns_insides_is_still_there() -> None:
         thread.close()
     for name in ("transport", "cycle", "headers", "scope", "loop", "timeout_keep_alive"):
         assert hasattr(made, name), name
+
+
+def test_a_certificate_taken_back_while_the_body_comes_takes_no_key(two: TwoKmes) -> None:
+    kind, stock = two.servers["a"]._protocol, two.pool.stock
+    body = b'{"number": 1}'
+    head = f"POST /api/v1/keys/bob/enc_keys HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    before = kind.admits
+    with tls(two) as sock:
+        sock.sendall(head + body[:5])
+        time.sleep(0.2)
+        kind.admits = staticmethod(lambda _name, _serial: False)
+        try:
+            sock.sendall(body[5:])
+            assert one_answer(sock)[0] == 401
+        finally:
+            kind.admits = staticmethod(before)
+    assert two.pool.stock == stock
+
+
+def test_one_application_cannot_hold_all_connections(two: TwoKmes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "CONNECTIONS_PER_NAME_MAX", 3)
+    mine = [tls(two) for _ in range(3)]
+    for line in mine:
+        assert fetched(line).startswith(b"HTTP/1.1 200")
+    one_more = tls(two)
+    answer = b""
+    while data := one_more.recv(65_536):
+        answer += data
+    assert answer.startswith(b"HTTP/1.1 429")
+    assert b"application/json" in answer
+    assert fetched(mine[0]).startswith(b"HTTP/1.1 200")
+    for line in mine:
+        line.close()
+
+
+def fetched(line: ssl.SSLSocket) -> bytes:
+    """One whole answer."""
+    line.sendall(STATUS)
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += line.recv(65_536)
+    return answer

@@ -149,6 +149,18 @@ def test_entropy_comes_in_the_amount_asked_for(live: LivePair) -> None:
     assert live.skip("m0", "/entropy")[2] != live.skip("m0", "/entropy")[2]
 
 
+def test_refusals_come_into_the_audit(live: LivePair) -> None:
+    assert live.skip("m1", "/key?remoteSystemID=somebody-else")[0] == 400
+    folder = live.kmes.state.path
+    for _ in range(300):
+        lines = [line for path in folder.rglob("audit-*") if path.is_file() for line in path.read_text().splitlines()]
+        if any("remoteSystemID" in line and '"m1"' in line for line in lines):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("no entry within thirty seconds")
+
+
 def test_a_key_manager_may_not_ask_for_keys(live: LivePair) -> None:
     files = kme_credentials(live.kmes.state, SiteId("site1"))
     try:

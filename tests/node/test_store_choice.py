@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from qanat.cli.main import app
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
-from qanat.crypto.shamir import combine
+from qanat.crypto.shamir import joined
 from qanat.km.kme import Kme
 from qanat.node.audit.place import store_head
 from qanat.node.audit.trail import FACT
@@ -131,7 +131,7 @@ def test_its_key_is_put_under_shares(state, database):
     store.close()
     with pytest.raises(Sealed):
         opened(state)
-    root = combine(made[:2])
+    root = joined(made[:2])
     store = open_store(state, A, root=root, entropy=SystemEntropy(), patience_s=0)
     assert store.read_bits(store.load().pieces[0][0].piece).size_bytes > 0
     store.close()

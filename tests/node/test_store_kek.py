@@ -255,9 +255,9 @@ def test_a_sealed_kme_answers_503_until_the_last_share_then_serves_and_rotates(s
         run = asyncio.create_task(kme.run(started))
         await asyncio.wait_for(started.wait(), 10)
         for ask in (
-            kme.status(SaeId("a1"), SaeId("b1")),
-            kme.enc_keys(SaeId("a1"), SaeId("a2"), KeyRequest(number=1)),
-            kme.dec_keys(SaeId("a1"), SaeId("b1"), []),
+            kme.gateway.status(SaeId("a1"), SaeId("b1")),
+            kme.gateway.enc_keys(SaeId("a1"), SaeId("a2"), KeyRequest(number=1)),
+            kme.gateway.dec_keys(SaeId("a1"), SaeId("b1"), []),
         ):
             with pytest.raises(KeyDeliveryError, match="sealed: 3 shares are missing") as refusal:
                 await ask
@@ -267,10 +267,10 @@ def test_a_sealed_kme_answers_503_until_the_last_share_then_serves_and_rotates(s
             if any("key store open" in note for note in hub.notes):
                 break
             await asyncio.sleep(0.02)
-        given = await kme.enc_keys(SaeId("a1"), SaeId("a2"), KeyRequest(number=1))
+        given = await kme.gateway.enc_keys(SaeId("a1"), SaeId("a2"), KeyRequest(number=1))
         reply = await told(state, "rotate")
         assert reply.rewrapped >= 1
-        taken = await kme.dec_keys(SaeId("a2"), SaeId("a1"), [given.keys[0].key_id])
+        taken = await kme.gateway.dec_keys(SaeId("a2"), SaeId("a1"), [given.keys[0].key_id])
         assert taken.keys[0].key == given.keys[0].key
         run.cancel()
         await asyncio.wait({run})

@@ -134,17 +134,24 @@ def _rate(protocol: Protocol, options: dict[str, Any]) -> Rate:
 
 def _given(protocol: Protocol, options: dict[str, Any]) -> dict[str, Any]:
     """Every option as a parameter."""
-    known = {each.name: each for each in protocol.parameters}
     given: dict[str, Any] = {
         name: numbers(options[name], name) for name in ("distance_km", "loss_db") if options[name] is not None
     }
-    for pair in options["pairs"]:
+    given |= given_by_hand(protocol, options["pairs"])
+    return given | _block_size(protocol, options, given)
+
+
+def given_by_hand(protocol: Protocol, pairs: Sequence[str]) -> dict[str, Any]:
+    """Every ``--set NAME=VALUE``."""
+    known = {each.name: each for each in protocol.parameters}
+    given: dict[str, Any] = {}
+    for pair in pairs:
         name, is_there, value = pair.partition("=")
         if not is_there:
             raise MisuseError(f"--set {pair}: write NAME=VALUE; `qanat rate {protocol.name} --params` lists the names")
         is_choice = name in known and bool(known[name].quantity.choices)
         given[name] = value if is_choice else numbers(value, name)
-    return given | _block_size(protocol, options, given)
+    return given
 
 
 def _block_size(protocol: Protocol, options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,14 @@ def rate(
     duration: Annotated[
         str | None, typer.Option(help="Or how long one lasts, such as 60s.", show_default=False)
     ] = None,
+    pass_: Annotated[
+        Path | None,
+        typer.Option(
+            "--pass",
+            help="One finite key for a satellite's pass: a CSV of duration_s and loss_db or transmittance.",
+            show_default=False,
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw into this file: .svg, .pdf, .png.", show_default=False)
     ] = None,
@@ -51,6 +59,10 @@ def rate(
         "finite": finite,
         "duration": duration,
     }
+    if pass_ is not None:
+        from qanat.cli.rate_pass import pass_key
+
+        raise typer.Exit(pass_key(protocols or (), pass_, options, as_json=as_json, plot=plot))
     raise typer.Exit(run.rates(protocols or (), options, as_json=as_json, plot=plot))
 
 

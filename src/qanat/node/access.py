@@ -3,7 +3,8 @@
 ``access/revoked.crl`` is an X.509 CRL signed by the CA of applications; ``access/allowed.txt`` names, one on a line,
 the only applications that may call. Both are optional. A change is seen within half a second, for new connections
 and for every request on open ones. A file that cannot be read changes nothing and is reported; one that was never
-read although it is there lets nobody in.
+read although it is there lets nobody in. A revocation list that is gone is missed, not obeyed: what it said holds until
+another comes, because whoever deletes a file must not give a revoked application its keys back.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ T = TypeVar("T")
 class _Watched(Generic[T]):
     """One file and what it last said."""
 
-    def __init__(self, path: Path, read: Callable[[bytes], T]) -> None:
-        self._path, self._read = path, read
-        self._signature: tuple[int, int, int] | None = None
+    def __init__(self, path: Path, read: Callable[[bytes], T], *, is_kept: bool) -> None:
+        self._path, self._read, self._is_kept = path, read, is_kept
+        self._signature: tuple[int, int, int] | str | None = None
         self.value: T | None = None
         self.is_unknown = False  # it is there and was never understood
 
@@ -36,8 +37,14 @@ class _Watched(Generic[T]):
         try:
             status = self._path.stat()
             signature = (status.st_mtime_ns, status.st_size, status.st_ino)
-        except FileNotFoundError:
-            self._signature, self.value, self.is_unknown = None, None, False
+        except FileNotFoundError as error:
+            if self._is_kept and self.value is not None:
+                self._fail(str(error.strerror), error)
+            else:
+                self._signature, self.value, self.is_unknown = None, None, False
+            return
+        except OSError as error:  # the folder is a file, a loop of links, a right taken away
+            self._fail(str(error.strerror), error)
             return
         if signature == self._signature:
             return
@@ -45,9 +52,15 @@ class _Watched(Generic[T]):
         try:
             self.value, self.is_unknown = self._read(self._path.read_bytes()), False
         except (OSError, ValueError) as error:
-            self.is_unknown = self.is_unknown or self.value is None
-            kept = "nobody is admitted" if self.is_unknown else "what it said before holds"
-            logging.error("%s cannot be used (%s): %s", self._path, error, kept)  # noqa: TRY400 - one line is enough
+            self._fail(signature, error)
+
+    def _fail(self, signature: tuple[int, int, int] | str, error: Exception) -> None:
+        """Keep what is known; say so once."""
+        is_new, self._signature = signature != self._signature or isinstance(signature, tuple), signature
+        self.is_unknown = self.is_unknown or self.value is None
+        kept = "nobody is admitted" if self.is_unknown else "what it said before holds"
+        if is_new:
+            logging.error("%s cannot be used (%s): %s", self._path, error, kept)
 
 
 class Admission:
@@ -55,8 +68,8 @@ class Admission:
 
     def __init__(self, state: StateDir) -> None:
         self._ca = state.sae_ca / "cert.pem"
-        self._revoked = _Watched(state.access / CRL, self._serials)
-        self._allowed = _Watched(state.access / ALLOWED, _names)
+        self._revoked = _Watched(state.access / CRL, self._serials, is_kept=True)
+        self._allowed = _Watched(state.access / ALLOWED, _names, is_kept=False)
         self._issued_ns = 0
         self.look()
 
@@ -73,7 +86,7 @@ class Admission:
 
     def _serials(self, data: bytes) -> frozenset[int]:
         """Raises: ValueError."""
-        crl = x509.load_pem_x509_crl(data)
+        crl = crl_from_bytes(data)
         ca = x509.load_pem_x509_certificate(self._ca.read_bytes())
         if crl.issuer != ca.subject or not crl.is_signature_valid(ca.public_key()):  # type: ignore[arg-type]
             raise ValueError("it is not signed by the CA of applications")
@@ -82,6 +95,12 @@ class Admission:
             raise ValueError("it is older than the one before")
         self._issued_ns = issued_ns
         return frozenset(entry.serial_number for entry in crl)
+
+
+def crl_from_bytes(data: bytes) -> x509.CertificateRevocationList:
+    """A revocation list, PEM or DER. Raises: ValueError."""
+    is_pem = data.lstrip().startswith(b"-----BEGIN")
+    return x509.load_pem_x509_crl(data) if is_pem else x509.load_der_x509_crl(data)
 
 
 def _names(data: bytes) -> frozenset[str]:

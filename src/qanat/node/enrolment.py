@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-
 from qanat.core.errors import EnvironmentProblem, MisuseError
 from qanat.core.ids import SaeId
 from qanat.crypto.pki import issue, revocation_list, sign_request
-from qanat.node.access import CRL
+from qanat.node.access import CRL, crl_from_bytes
 from qanat.node.pki import note_issued
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
@@ -52,9 +50,14 @@ def enrol(state: StateDir, sae: SaeId, *, days: int, folder: Path | None, csr: b
         csr: A request in PEM: its key is signed and never seen. None makes a key here, readable by its owner only.
 
     Raises:
-        MisuseError: the request cannot be used.
+        MisuseError: the request cannot be used, or no folder is named for its certificate.
         EnvironmentProblem: there is no CA key here.
     """
+    if csr is not None and folder is None:
+        raise MisuseError(
+            "a certificate by request does not belong in the state directory, where no key is beside it: the next "
+            "`qanat up` would replace both. Say with --out where it goes"
+        )
     cert, key = _ca(state)
     now = datetime.now(UTC)
     target = folder or state.sae(sae)
@@ -74,12 +77,14 @@ def revoke(state: StateDir, sae: SaeId) -> int:
 
     Raises:
         MisuseError: none was ever issued to that name.
+        EnvironmentProblem: the list there is cannot be read; a new one would forget whom it names.
     """
     cert, key = _ca(state)
     mine = [one for one in issued(state) if one.name == sae and not one.is_revoked]
     if not mine:
         raise MisuseError(f"no certificate that is still good was issued to {sae}; `qanat sae list` shows them")
-    serials = {one.serial for one in issued(state) if one.is_revoked} | {one.serial for one in mine}
+    # All that the list names, not only what we issued: it may have been brought from elsewhere.
+    serials = revoked_serials(state) | {one.serial for one in mine}
     private_folder(state.access)
     crl = revocation_list(ca_cert=cert, ca_key=key, serials=sorted(serials), now=datetime.now(UTC), days=CRL_DAYS)
     write_private(state.access / CRL, crl)
@@ -89,7 +94,7 @@ def revoke(state: StateDir, sae: SaeId) -> int:
 def issued(state: StateDir) -> list[Issued]:
     """All certificates that the CA of applications gave out and that have not ended, oldest first."""
     path, now = state.sae_ca / "issued.jsonl", datetime.now(UTC)
-    revoked = _revoked(state)
+    revoked = revoked_serials(state)
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     found = [
         Issued(
@@ -103,8 +108,14 @@ def issued(state: StateDir) -> list[Issued]:
     return [one for one in found if one.ends > now - timedelta(days=1)]
 
 
-def _revoked(state: StateDir) -> frozenset[int]:
+def revoked_serials(state: StateDir) -> frozenset[int]:
+    """Whom the revocation list names. Raises: EnvironmentProblem."""
     path = state.access / CRL
-    if not path.exists():
+    try:
+        return frozenset(entry.serial_number for entry in crl_from_bytes(path.read_bytes()))
+    except FileNotFoundError:
         return frozenset()
-    return frozenset(entry.serial_number for entry in x509.load_pem_x509_crl(path.read_bytes()))
+    except (OSError, ValueError):
+        raise EnvironmentProblem(
+            f"{path} is there and is no revocation list. Put the last good one back; `qanat sae revoke` adds to it."
+        ) from None

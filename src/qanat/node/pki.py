@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CA_DAYS = 3650
 LEAF_DAYS = 365
 RENEW_BEFORE = timedelta(days=60)  # a network that is started every other month never meets an expired leaf
+RENEW_PART = 6  # of a short-lived leaf: only its last sixth is too late
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 CONTROLLER, ADMIN = "controller", "admin"
 
@@ -104,6 +105,7 @@ def provision(
     for site in network.sites:
         ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
         provide_kek(state, site)
+    applications.revoked = _revoked(state)
     for sae in network.saes:
         applications.provide(state.sae(sae), "sae", sae, [])
     operators.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
@@ -118,6 +120,7 @@ class _Ca:
     Attributes:
         before: The CA that issued these leaves when one CA served all roles: such a leaf is made anew.
         key: None when its private key was taken elsewhere; then nothing can be made or renewed.
+        revoked: Serial numbers. Such a leaf stays as it is: a new start must not give back what was taken.
     """
 
     folder: Path
@@ -127,6 +130,7 @@ class _Ca:
     now: datetime
     done: Provisioned
     before: _Ca | None = None
+    revoked: frozenset[int] = frozenset()
 
     @classmethod
     def load(cls, folder: Path, name: str, now: datetime, done: Provisioned, before: _Ca | None = None) -> _Ca:
@@ -191,13 +195,24 @@ class _Ca:
                 f"{certfile} was issued by {leaf.issuer.rfc4514_string()}, not by this network's CA "
                 f"({self.certificate.subject.rfc4514_string()}). Move it away to have a new one made."
             )
+        if leaf.serial_number in self.revoked and _is_signed_by(leaf, self.certificate):
+            return True
+        lifetime = leaf.not_valid_after_utc - leaf.not_valid_before_utc
         return (
             _is_signed_by(leaf, self.certificate)
             and _urns(leaf) == [urn]
-            and leaf.not_valid_before_utc <= self.now < leaf.not_valid_after_utc - RENEW_BEFORE
+            and leaf.not_valid_before_utc
+            <= self.now
+            < leaf.not_valid_after_utc - min(RENEW_BEFORE, lifetime / RENEW_PART)
             and keyfile.exists()
             and _belongs(keyfile.read_bytes(), leaf)
         )
+
+
+def _revoked(state: StateDir) -> frozenset[int]:
+    from qanat.node.enrolment import revoked_serials
+
+    return revoked_serials(state)
 
 
 def _check_ca(folder: Path, certificate: x509.Certificate, common_name: str, now: datetime) -> None:

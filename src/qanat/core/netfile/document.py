@@ -154,7 +154,8 @@ class PolicyDocument(Document):
     key_ttl_s: float = Field(default=_LIMITS.key_ttl_s, ge=60, le=31_536_000)
     redelivery_s: float = Field(default=_LIMITS.redelivery_s, ge=0, le=60)
     pq_tls: Literal["preferred", "required"] = Field(
-        default="preferred", description="required: no TLS at the KMEs without post-quantum key exchange"
+        default="preferred",
+        description="required: doors for applications and between KMEs close TLS without post-quantum key exchange",
     )
     calls_per_s: float | None = Field(default=_LIMITS.calls_per_s, ge=1, le=1e6)
     reserve_keys: int = Field(default=_LIMITS.reserve_keys, ge=0, le=1_000_000)

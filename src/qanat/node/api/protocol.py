@@ -24,6 +24,11 @@ from qanat.crypto.identity import identity_from_der
 
 HEAD_BYTES_MAX = 16_384  # request line and headers; the longest legal 014 request needs under 2 KiB
 HEAD_TOO_LARGE = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head exceeds {HEAD_BYTES_MAX} bytes")
+# A connection costs about 50 KB. One application may not keep the others out: it can hold an eighth of them.
+CONNECTIONS_MAX, CONNECTIONS_PER_NAME_MAX = 1024, 128
+# Requests sent before the answer to the first. One read of the wire may hold thousands, and each costs some kilobytes.
+PIPELINE_MAX = 32
+PIPELINE_TOO_LONG = (HTTPStatus.TOO_MANY_REQUESTS, f"more than {PIPELINE_MAX} requests wait on this connection")
 REQUEST_TIMEOUT_S = 10.0  # from the first byte to the last; a body of 64 KiB needs 55 kbit/s
 
 
@@ -50,32 +55,39 @@ class IdentifyingProtocol(HttpToolsProtocol):
         self._peer = NOBODY
         self._timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._is_in_head = False
+        self._is_in_head = self._has_begun = self._was_good = False
         self._refusal = (HTTPStatus.BAD_REQUEST, "the request is not HTTP")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._peer = peer_of(transport)
         self._start_timer()  # a peer that never speaks is not kept
+        names = [other._peer.name for other in self.connections if isinstance(other, IdentifyingProtocol)]
+        if len(names) > CONNECTIONS_MAX or names.count(self._peer.name) > CONNECTIONS_PER_NAME_MAX:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"more than {CONNECTIONS_PER_NAME_MAX} connections are open")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        was_in_head = self._is_in_head
+        was_in_head, self._has_begun = self._is_in_head, False
         super().data_received(data)
-        if was_in_head and self._is_in_head and not self.transport.is_closing():
+        if was_in_head and self._is_in_head and not self._has_begun and not self.transport.is_closing():
             # The parser hands a header over when it is whole and keeps an endless one to itself.
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse(*HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINE_MAX:
+            self._refusal = PIPELINE_TOO_LONG
+            raise ValueError("pipeline too long")  # as in _count
+        self._has_begun = True
         super().on_message_begin()
         # "The KME shall authenticate each request" (014, 5.1): a connection may outlive its certificate.
-        is_good = time.time() < self._peer.until_s and self.admits(self._peer.name, self._peer.serial)
-        peer = self._peer if is_good else NOBODY
+        self._was_good = self._may_call()
+        peer = self._peer if self._was_good else NOBODY
         self.scope["extensions"] = {
             "tls": {"role": peer.role, "name": peer.name},
             "qanat.connection": {"is_gone": self.transport.is_closing},
@@ -97,11 +109,18 @@ class IdentifyingProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._stop_timer()
+        if self._was_good and not self._may_call():
+            # Taken back while the body came, which may last ten seconds: the application below has not acted yet.
+            self._refuse(HTTPStatus.UNAUTHORIZED, "this certificate is no longer admitted")
+            return
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Called when the parser gives up."""
         self._refuse(*self._refusal)
+
+    def _may_call(self) -> bool:
+        return time.time() < self._peer.until_s and self.admits(self._peer.name, self._peer.serial)
 
     def _count(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes

@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -26,6 +26,7 @@ HANDSHAKE_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 75.0  # a new handshake costs twenty requests (measured: 0.8 against 0.04 ms of CPU)
 SHUTDOWN_S = 5.0
 BACKLOG = 512
+TlsChoice = Literal["auto", "stdlib", "pq"]
 HAS_HYBRID_GROUPS = ssl.OPENSSL_VERSION_INFO >= (3, 5)  # its default groups begin with X25519MLKEM768
 
 _log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ def serve(
     shutdown_s: float = SHUTDOWN_S,
     admits: Admits | None = None,
     is_pq_required: bool = False,
+    tls: TlsChoice = "auto",
 ) -> HttpsServer:
     """A server that demands a client certificate of this CA. Call its ``start()``.
 
@@ -153,7 +155,7 @@ def serve(
     Raises:
         EnvironmentProblem: a certificate file cannot be used.
     """
-    context = server_context(certfile=certfile, keyfile=keyfile, cafile=cafile, is_pq_required=is_pq_required)
+    context = server_context(certfile=certfile, keyfile=keyfile, cafile=cafile, is_pq_required=is_pq_required, tls=tls)
     return HttpsServer(
         app,
         host=host,
@@ -172,17 +174,27 @@ def server_context(
     cafile: str | os.PathLike[str],
     is_pq_required: bool = False,
     is_tls13: bool = False,
+    tls: TlsChoice = "auto",
 ) -> ssl.SSLContext:
     """TLS 1.2 or higher, client certificate required, X25519MLKEM768 where the client can.
 
     Args:
         is_pq_required: Close connections whose key exchange is not hybrid.
         is_tls13: Nothing older than TLS 1.3.
+        tls: "stdlib" is Python's ssl, "pq" the OpenSSL of ``cryptography``; "auto" takes the latter where the former
+            is older than 3.5.
 
     Raises:
-        EnvironmentProblem: a file is missing, or certificate and key do not belong together.
+        EnvironmentProblem: a file is missing, or certificate and key do not belong together; or Python's ssl is asked
+            for where hybrid key exchange is required.
     """
-    make = _hybrid if is_pq_required or not HAS_HYBRID_GROUPS else _plain
+    if tls == "stdlib" and is_pq_required:
+        raise EnvironmentProblem(
+            'tls = "stdlib" cannot tell which key exchange was used, and the network file says pq_tls = "required". '
+            'Use tls = "auto", or pq_tls = "preferred".'
+        )
+    is_hybrid = tls == "pq" or is_pq_required or (tls == "auto" and not HAS_HYBRID_GROUPS)
+    make = _hybrid if is_hybrid else _plain
     try:
         return make(Path(certfile), Path(keyfile), Path(cafile), is_pq_required, is_tls13)
     except FileNotFoundError:

@@ -46,12 +46,13 @@ def create_skip_app(
     calls_per_s: float | None = None,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     on_burned: Callable[[int], None] | None = None,
+    on_refused: Callable[[str, int, str], None] | None = None,
 ) -> Starlette:
     """The SKIP interface of one KME; arguments as in ``create_app``."""
     app = Starlette()
     app.router.redirect_slashes = False
     app.router.default = SkipDelivery(
-        gateway, kme_id, network, entropy, call_limit(calls_per_s), answer_timeout_s, on_burned
+        gateway, kme_id, network, entropy, call_limit(calls_per_s), answer_timeout_s, on_burned, on_refused
     )
     return app
 
@@ -68,8 +69,9 @@ class SkipDelivery(KeyDelivery):
         limit: CallLimit | None,
         answer_timeout_s: float,
         on_burned: Callable[[int], None] | None,
+        on_refused: Callable[[str, int, str], None] | None,
     ) -> None:
-        super().__init__(gateway, kme_id, limit, answer_timeout_s, on_burned)
+        super().__init__(gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused)
         self._network, self._entropy = network, entropy
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:

@@ -5,29 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from qanat.core.alarms import Command
 from qanat.core.errors import QanatError
-from qanat.core.ids import KeyId, SaeId, SiteId
+from qanat.core.ids import SiteId
 from qanat.core.records import KeyBlock
 from qanat.km.channel import patience_of
-from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest, Status
-from qanat.km.interwork.documents import AckContainer, Transfer, VoidBody
 from qanat.km.kme import Kme
-from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.node.access import RELOAD_S, Admission
-from qanat.node.api.app import create_app
-from qanat.node.api.etsi004 import StreamDoor
-from qanat.node.api.etsi020 import create_border_app
-from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
-from qanat.node.api.skip import create_skip_app
+from qanat.node.api.server import HttpsServer
 from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import kek_path
@@ -41,9 +31,11 @@ from qanat.node.messages import (
     StoreStatus,
     key_block_from_message,
 )
-from qanat.node.pki import admitting_ca, kme_credentials
+from qanat.node.pki import kme_credentials
 from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
+from qanat.node.processes.doors import Doors
+from qanat.node.processes.gateway import Gateway, look_away
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.peers import PeerLine, client_context, listen
 from qanat.node.processes.seal_door import SealDoor, seal_socket
@@ -55,9 +47,6 @@ from qanat.node.store.opening import SiteStore, finish, open_store, rotate
 from qanat.node.wire import frames, served, write_frame
 
 REPORT_INTERVAL_S = 0.5
-# A slave may ask before the master's grant has crossed the network: wait for it this long, looking this often.
-GRANT_WAIT_S = 0.5
-GRANT_LOOK_S = 0.02
 # How long a full disk is left alone before the next try.
 STORE_RETRY_S = 1.0
 
@@ -88,6 +77,16 @@ class SiteKme:
             on_outcome=self._on_outcome,
             trail=self.trail,
         )
+        self.gateway = Gateway(self.thread, self._sealing)
+        self._doors = Doors(
+            config=config,
+            site=site,
+            credentials=self._credentials,
+            gateway=self.gateway,
+            admission=self._admission,
+            entropy=self._entropy,
+            on_refused=self._refused,
+        )
 
     def _make_borders(self) -> dict[str, BorderLine]:
         """One line per partner at this site whose CA is known."""
@@ -105,23 +104,13 @@ class SiteKme:
     async def _border_answered(self, number: int, status_code: int) -> None:
         await self.thread.call(lambda kme, _now_ns: kme.border.answered(number, status_code))
 
-    # The gateway of the ETSI 020 interface.
-    async def take_transfer(self, partner: str, transfer: Transfer) -> None:
-        await self.thread.call(lambda kme, now_ns: kme.border.on_ext_keys(partner, transfer, now_ns))
-
-    async def take_void(self, partner: str, void: VoidBody) -> None:
-        await self.thread.call(lambda kme, _now_ns: kme.border.on_void(partner, void))
-
-    async def take_acks(self, partner: str, containers: list[AckContainer]) -> None:
-        await self.thread.call(lambda kme, _now_ns: kme.border.on_acks(partner, containers))
-
     def _store(self) -> SiteStore:
         self._opened = open_store(self._state, self._site, root=self._sealing.root, entropy=self._entropy)
         return self._opened
 
     async def _rotate(self) -> int:
         """Change the KEK between two groups of keys: what is being served waits for it, nothing is refused."""
-        self._check_seal()
+        self.gateway.check_seal()
         return await asyncio.shield(asyncio.ensure_future(self._rotated()))  # whoever asked may hang up
 
     async def _rotated(self) -> int:
@@ -131,11 +120,6 @@ class SiteKme:
             )
             finish(self._state, self._site)
             return count
-
-    def _check_seal(self) -> None:
-        """Raises: KeyDeliveryError."""
-        if self._sealing.is_sealed:
-            raise KeyDeliveryError(503, f"this KME is sealed: {self._sealing.missing} shares are missing")
 
     def _engine(self, store: Any) -> Kme:
         return Kme(
@@ -154,66 +138,6 @@ class SiteKme:
                 self._borders[request.partner].send(request)
         for event in outcome.events:
             self._told.note(event)
-
-    # The gateway of the ETSI 014 interface.
-    async def status(self, caller: SaeId, slave: SaeId) -> Status:
-        self._check_seal()
-        return await self.thread.call(lambda kme, now_ns: kme.status(caller, slave, now_ns))
-
-    async def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest) -> KeyContainer:
-        self._check_seal()
-        return await self.thread.call(lambda kme, now_ns: kme.enc_keys(caller, slave, request, now_ns))
-
-    async def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId]) -> KeyContainer:
-        self._check_seal()
-        patience = int(GRANT_WAIT_S / GRANT_LOOK_S)
-        while True:
-            try:
-                return await self.thread.call(lambda kme, now_ns: kme.dec_keys(caller, master, key_ids, now_ns))
-            except KeyDeliveryError as error:
-                if not error.grant_pending or patience == 0:
-                    raise
-            patience -= 1
-            await asyncio.sleep(GRANT_LOOK_S)
-
-    # The gateway of the ETSI 004 interface.
-    async def open_stream(self, caller: SaeId, other: SaeId, qos: StreamQos, stream: KeyId | None) -> StreamOpened:
-        opened = await self.thread.call(lambda kme, now_ns: kme.open_stream(caller, other, qos, stream, now_ns))
-        if stream is None:
-            return opened  # the other application cannot know the name yet
-        patience_s = opened.qos.timeout_ms / 1000
-        while opened.status is not StreamStatus.OK and patience_s > 0:
-            await asyncio.sleep(GRANT_LOOK_S)
-            patience_s -= GRANT_LOOK_S
-            if await self.thread.call(lambda kme, _now_ns: kme.has_both_ends(opened.stream)):
-                return msgspec.structs.replace(opened, status=StreamStatus.OK)
-        return opened
-
-    async def get_chunk(self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int) -> Chunk:
-        begin_s = time.monotonic()
-        while True:
-            found = await self.thread.call(
-                lambda kme, now_ns: kme.get_chunk(caller, stream, index, metadata_bytes, now_ns)
-            )
-            if isinstance(found, Chunk):
-                return found
-            if not found.is_pending or found.timeout_ms == 0:
-                raise found
-            if time.monotonic() - begin_s > found.timeout_ms / 1000:
-                raise StreamRefused(StreamStatus.TIMEOUT, f"no chunk within {found.timeout_ms} ms") from found
-            await asyncio.sleep(GRANT_LOOK_S)
-
-    async def close_stream(self, caller: SaeId, stream: KeyId) -> None:
-        await self.thread.call(lambda kme, _now_ns: kme.close_stream(caller, stream))
-
-    def _burned(self, count: int) -> None:
-        """Keys made durable as delivered whose caller was gone when they were ready: counted, never reused."""
-
-        def book(kme: Kme, _now_ns: int) -> None:
-            kme.burned(count)
-
-        task = asyncio.ensure_future(self.thread.call(book))
-        task.add_done_callback(_look_away)
 
     def _refused(self, caller: str, status_code: int, message: str) -> None:
         self.trail.refusals.add("refused", caller, str(status_code), message)
@@ -243,7 +167,7 @@ class SiteKme:
     def _from_peer(self, peer: SiteId, frame: bytes) -> None:
         receive = self.thread.call(lambda kme, now_ns: kme.receive(peer, frame, now_ns), patience_s=patience_of(frame))
         task = asyncio.ensure_future(receive)
-        task.add_done_callback(_look_away)
+        task.add_done_callback(look_away)
 
     def command(self, command: Command) -> None:
         self._commands.append(command)
@@ -292,7 +216,7 @@ class SiteKme:
         socket = self._state.socket_path(seal_socket(self._site))
         socket.unlink(missing_ok=True)  # of a process that was killed
         operator = await asyncio.start_unix_server(served(operator_door.serve), socket)
-        doors = self._doors()
+        doors = self._doors.https(self._borders)
         async with operator:
             try:
                 if self._sealing.is_sealed:
@@ -330,7 +254,7 @@ class SiteKme:
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
         )
-        streams = await self._listen_for_streams()
+        streams = await self._doors.streams()
         started.set()
         async with peers, modules, streams, asyncio.TaskGroup() as group:
             group.create_task(self._report())
@@ -339,80 +263,9 @@ class SiteKme:
             for line in self._lines.values():
                 group.create_task(line.run())
 
-    async def _listen_for_streams(self) -> AbstractAsyncContextManager[object]:
-        """ETSI 004, where it has a port."""
-        port = self._config.ports.streams.get(self._site)
-        if port is None:
-            return nullcontext()
-        door, files = (
-            StreamDoor(self, kme_id=f"kme-{self._site}", on_burned=self._burned, admits=self._admission.admits),
-            self._credentials,
-        )
-        cafile = admitting_ca(self._state)
-        context = server_context(
-            certfile=files.certfile, keyfile=files.keyfile, cafile=cafile, is_pq_required=self._is_pq_required
-        )
-        return await asyncio.start_server(
-            served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
-        )
-
-    def _doors(self) -> list[HttpsServer]:
-        """The interfaces to applications: ETSI 014, and SKIP where it has a port."""
-        name, ports = f"kme-{self._site}", self._config.ports
-        app = create_app(
-            self,
-            kme_id=name,
-            calls_per_s=self._config.network.policy.calls_per_s,
-            on_burned=self._burned,
-            on_refused=self._refused,
-            redelivery_s=self._config.network.policy.redelivery_s,
-        )
-        apps = {ports.key_delivery[self._site]: app}
-        if self._site in ports.skip:
-            apps[ports.skip[self._site]] = create_skip_app(
-                self,
-                kme_id=name,
-                network=self._config.network,
-                entropy=self._entropy,
-                calls_per_s=self._config.network.policy.calls_per_s,
-                on_burned=self._burned,
-            )
-        files, cafile = self._credentials, admitting_ca(self._state)
-        doors = [
-            serve(
-                app,
-                host="127.0.0.1",
-                port=port,
-                certfile=files.certfile,
-                keyfile=files.keyfile,
-                cafile=cafile,
-                admits=self._admission.admits,
-                is_pq_required=self._is_pq_required,
-            )
-            for port, app in apps.items()
-        ]
-        return doors + [self._border_door(name, partner) for partner in self._borders]
-
-    def _border_door(self, name: str, partner: str) -> HttpsServer:
-        """ETSI 020 for one partner, at the port that the network file tells it."""
-        return serve(
-            create_border_app(self, kme_id=name, partner=partner),
-            host="127.0.0.1",
-            port=urlsplit(self._config.network.partners[partner].own_url).port or 443,
-            certfile=self._credentials.certfile,
-            keyfile=self._credentials.keyfile,
-            cafile=self._state.partner_ca(partner),
-        )
-
 
 async def _stop(doors: list[HttpsServer]) -> None:
     await asyncio.gather(*(door.stop() for door in doors))
-
-
-def _look_away(task: asyncio.Future[Any]) -> None:
-    """A failed group on a peer's frame: already logged; the peer sends the frame again."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
