@@ -11,6 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # live_network.py is shared with tests/cli
 
 from live_network import Live, until
+from postgres_server import PostgresServer
+
+from qanat.node.store.postgres_session import Server
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +26,19 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield network
     finally:
         network.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A real server of this machine's PostgreSQL, reached by a Unix socket only."""
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def database(postgresql: PostgresServer) -> Server:
+    """An empty database of it."""
+    return postgresql.new_database()

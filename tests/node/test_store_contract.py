@@ -1,4 +1,4 @@
-"""One suite for every key store: the SQLite store of the live host and the crashing one of the simulator."""
+"""One suite for every key store: SQLite and PostgreSQL of the live host, and the crashing one of the simulator."""
 
 import hashlib
 import uuid
@@ -13,6 +13,7 @@ from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.secret import SecretBits
 from qanat.km.store import GrantRecord, PieceRecord, PieceState, Snapshot, Source, Store
 from qanat.node.entropy import SystemEntropy
+from qanat.node.store.postgres import PostgresStore
 from qanat.node.store.sqlite import SqliteStore
 from qanat.sim.store import CrashingStore
 
@@ -20,22 +21,34 @@ KEK = bytes(range(32))
 Reopen = Callable[[Store], Store]
 
 
-@pytest.fixture(params=["sqlite", "crashing"])
+@pytest.fixture(params=["sqlite", "postgresql", "crashing"])
 def store_and_reopen(request, tmp_path: Path):
     if request.param == "crashing":
         store: Store = CrashingStore()
         yield store, lambda old: old.reopen()
         return
-    opened: list[SqliteStore] = []
+    opened: list[SqliteStore | PostgresStore] = []
+    make = sqlite_in(tmp_path) if request.param == "sqlite" else postgresql_in(request, tmp_path)
 
     def opened_again(old: Store | None = None) -> Store:
         if old is not None:
             old.close()
-        opened.append(SqliteStore(tmp_path / "store.db", kek=KEK, entropy=SystemEntropy()))
+        opened.append(make())
         return opened[-1]
 
     yield opened_again(), opened_again
     opened[-1].close()
+
+
+def sqlite_in(folder: Path) -> Callable[[], SqliteStore]:
+    return lambda: SqliteStore(folder / "store.db", kek=KEK, entropy=SystemEntropy())
+
+
+def postgresql_in(request, folder: Path) -> Callable[[], PostgresStore]:
+    server = request.getfixturevalue("database")
+    return lambda: PostgresStore(
+        server, site=SiteId("a"), kek=KEK, entropy=SystemEntropy(), fence=folder / "fence", patience_s=2
+    )
 
 
 def a_record(name: str, **changes) -> PieceRecord:

@@ -14,6 +14,7 @@ from qanat.core.errors import EnvironmentProblem
 from qanat.crypto.randomness.health import HealthTestedEntropy
 from qanat.km.documents import KeyDeliveryError
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
+from qanat.node.store.leased import LeaseLost
 
 
 class Disk:
@@ -219,6 +220,45 @@ def test_a_broken_random_source_is_named_in_one_line_of_the_log_each_time(caplog
 
     asyncio.run(run())
     assert [record.exc_info for record in caplog.records if "random source" in record.getMessage()] == [None, None]
+
+
+class SharedDisk(Disk):
+    """One that another instance can take away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beat_count = 0
+        self.is_lost = False
+
+    def beat(self) -> None:
+        self.beat_count += 1
+        if self.is_lost:
+            self.is_full = self.is_unreadable = True
+            raise LeaseLost("another instance serves")
+
+
+def test_an_idle_thread_beats_and_one_that_lost_its_lease_begins_again_from_the_store(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        bench = Bench()
+        bench.disk = disk = SharedDisk()
+        await bench.thread.start()
+        await asyncio.sleep(0.2)
+        assert disk.beat_count >= 2
+        assert len(bench.engines) == 1
+        disk.is_lost = True
+        await asyncio.sleep(0.3)
+        with pytest.raises(StoreFailed):
+            await asyncio.wait_for(bench.add(), 5)
+        disk.committed = 40  # what the other instance did meanwhile
+        disk.is_lost = disk.is_full = disk.is_unreadable = False
+        assert await asyncio.wait_for(bench.add(), 5) == 41
+        assert len(bench.engines) == 2
+        await bench.thread.stop()
+
+    asyncio.run(run())
+    assert "another instance serves" in caplog.text
 
 
 def test_deadlines_pass_without_anybody_asking() -> None:

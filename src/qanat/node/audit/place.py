@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apsw
 import msgspec
@@ -14,6 +15,10 @@ from qanat.crypto.signature import VerifyingKey
 from qanat.node.admin_client import ask
 from qanat.node.audit.trail import FACT
 from qanat.node.statedir import StateDir
+from qanat.node.store.choice import chosen_server
+
+if TYPE_CHECKING:
+    from qanat.node.store.postgres_session import Server
 
 
 def audit_folder(state: StateDir, site: SiteId) -> Path:
@@ -44,6 +49,9 @@ def store_head(state: StateDir, site: SiteId) -> tuple[int, str] | None:
 
     A running KME keeps its store to itself: then it says so itself, through the hub.
     """
+    server = chosen_server(state, site)
+    if server is not None:
+        return _head_in(server)
     path = state.store(site)
     if not path.exists():
         return None
@@ -55,6 +63,21 @@ def store_head(state: StateDir, site: SiteId) -> tuple[int, str] | None:
     except apsw.Error as error:
         raise EnvironmentProblem(f"key store {path} cannot be read: {error}") from None
     return None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
+
+
+def _head_in(server: Server) -> tuple[int, str] | None:
+    """A database is read beside the KME that uses it."""
+    from qanat.node.store.postgres_session import Session  # noqa: PLC0415 - the driver only where it is used
+
+    session = Session(server)
+    try:
+        if session.run("SELECT to_regclass('fact')") == [[None]]:
+            return None
+        kind, name = FACT
+        rows = session.run("SELECT value FROM fact WHERE kind=:kind AND name=:name", kind=kind, name=name)
+    finally:
+        session.close()
+    return msgspec.msgpack.decode(rows[0][0], type=tuple[int, str]) if rows else None
 
 
 def _head_of_running(state: StateDir, site: SiteId) -> tuple[int, str] | None:

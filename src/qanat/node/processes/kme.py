@@ -43,8 +43,7 @@ from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 from qanat.node.sealing import Sealing
 from qanat.node.statedir import StateDir
-from qanat.node.store.opening import finish, open_store, rotate
-from qanat.node.store.sqlite import SqliteStore
+from qanat.node.store.opening import SiteStore, finish, open_store, rotate
 from qanat.node.wire import frames, served, write_frame
 
 REPORT_INTERVAL_S = 0.5
@@ -105,7 +104,7 @@ class SiteKme:
     async def _border_answered(self, number: int, status_code: int) -> None:
         await self.thread.call(lambda kme, _now_ns: kme.border.answered(number, status_code))
 
-    def _store(self) -> SqliteStore:
+    def _store(self) -> SiteStore:
         self._opened = open_store(self._state, self._site, root=self._sealing.root, entropy=self._entropy)
         return self._opened
 

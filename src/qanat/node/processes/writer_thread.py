@@ -29,6 +29,7 @@ from qanat.km.store import Store
 from qanat.km.stream_types import StreamRefused
 from qanat.km.supply import SimulatedKeyRefused
 from qanat.node.audit.trail import Trail
+from qanat.node.store.leased import Leased, LeaseLost
 
 ResultT = TypeVar("ResultT")
 Operation = Callable[[Kme, int], Any]
@@ -149,7 +150,8 @@ class WriterThread:
         is_due = kme is None or _is_due(kme.deadline_ns(), now_ns)
         is_due = is_due or (self._trail is not None and self._trail.is_due(now_ns))
         if not group and not is_due:
-            return kme
+            return self._kept(kme, store)
+        was_lost = kme is None
         try:
             if kme is None:
                 kme = self._make_kme(store)
@@ -165,7 +167,8 @@ class WriterThread:
             if audited is not None:
                 audited()  # waits until the audit's lines are on the disk too: no line, no answer
         except Exception as error:
-            _log_failure(error, len(group))
+            if not (was_lost and isinstance(error, LeaseLost)):  # a standby waits quietly
+                _log_failure(error, len(group))
             if self._trail is not None:
                 self._trail.failed()
             for job in group:
@@ -174,6 +177,16 @@ class WriterThread:
         self._loop.call_soon_threadsafe(self._release, group, outcome)
         if kme is None:
             time.sleep(FAILED_PAUSE_S)
+        return kme
+
+    def _kept(self, kme: Kme | None, store: Store) -> Kme | None:
+        """Nothing to do; a store that others wait for hears that we are alive."""
+        if kme is not None and isinstance(store, Leased):
+            try:
+                store.beat()
+            except EnvironmentProblem as error:
+                _log_failure(error, 0)
+                return None
         return kme
 
     def _perform(self, job: _Job, kme: Kme, now_ns: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
@@ -18,38 +19,57 @@ from qanat.crypto.shamir import Share
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import KekFile, Sealed, WrongRoot, kek_path, new_kek, next_path, shared_kek, write_next
 from qanat.node.statedir import StateDir
+from qanat.node.store.choice import chosen_server
 from qanat.node.store.sqlite import SqliteStore, WrongKek
+
+if TYPE_CHECKING:
+    from qanat.node.store.postgres import PostgresStore
+
+SiteStore: TypeAlias = "SqliteStore | PostgresStore"
 
 
 def open_store(
-    state: StateDir, site: SiteId, *, root: SecretBits | None, entropy: Entropy, is_recovering: bool = False
-) -> SqliteStore:
-    """The store of a site.
+    state: StateDir,
+    site: SiteId,
+    *,
+    root: SecretBits | None,
+    entropy: Entropy,
+    is_recovering: bool = False,
+    patience_s: float | None = None,
+) -> SiteStore:
+    """The store of a site. Beside another instance of the site it returns when it is this one's turn.
 
     Args:
         root: The root key, if the site's KEK is sealed.
+        patience_s: How long to wait for another instance; None is for ever.
 
     Raises:
         Sealed: the KEK needs a root key.
-        EnvironmentProblem: as ``SqliteStore``.
+        EnvironmentProblem: as ``SqliteStore`` or ``PostgresStore``; or ``store.toml`` cannot be used.
     """
     path = kek_path(state, site)
     try:
-        store = _opened(state, site, KekFile.load(path), root, entropy, is_recovering)
+        store = _opened(state, site, KekFile.load(path), root, entropy, is_recovering, patience_s)
     except WrongKek:
         if not next_path(path).exists():
             raise
-        return _opened_with_next(state, site, path, root, entropy, is_recovering)
+        return _opened_with_next(state, site, path, root, entropy, is_recovering, patience_s)
     next_path(path).unlink(missing_ok=True)  # of a change that was not committed
     return store
 
 
 def _opened_with_next(
-    state: StateDir, site: SiteId, path: Path, root: SecretBits | None, entropy: Entropy, is_recovering: bool
-) -> SqliteStore:
+    state: StateDir,
+    site: SiteId,
+    path: Path,
+    root: SecretBits | None,
+    entropy: Entropy,
+    is_recovering: bool,
+    patience_s: float | None,
+) -> SiteStore:
     file = KekFile.load(next_path(path))
     try:
-        store = _opened(state, site, file, root, entropy, is_recovering)
+        store = _opened(state, site, file, root, entropy, is_recovering, patience_s)
     except Sealed:
         # The development KEK no longer opens the store, so the change to shares was committed.
         os.replace(next_path(path), path)
@@ -59,13 +79,32 @@ def _opened_with_next(
 
 
 def _opened(
-    state: StateDir, site: SiteId, file: KekFile, root: SecretBits | None, entropy: Entropy, is_recovering: bool
-) -> SqliteStore:
+    state: StateDir,
+    site: SiteId,
+    file: KekFile,
+    root: SecretBits | None,
+    entropy: Entropy,
+    is_recovering: bool,
+    patience_s: float | None,
+) -> SiteStore:
     try:
         kek = file.kek(root)
     except WrongRoot:
         raise WrongKek(f"the KEK of {site} is sealed under another root key") from None
     try:
+        server = chosen_server(state, site)
+        if server is not None:
+            from qanat.node.store.postgres import PostgresStore  # noqa: PLC0415 - the driver only where it is used
+
+            return PostgresStore(
+                server,
+                site=site,
+                kek=kek.reveal(),  # as below
+                entropy=entropy,
+                fence=state.fence(site),
+                patience_s=patience_s,
+                is_recovering=is_recovering,
+            )
         return SqliteStore(
             state.store(site),
             kek=kek.reveal(),  # AES wants bytes; the store keeps them while it is open
@@ -77,7 +116,7 @@ def _opened(
         kek.wipe()
 
 
-def rotate(state: StateDir, site: SiteId, store: SqliteStore, root: SecretBits | None, entropy: Entropy) -> int:
+def rotate(state: StateDir, site: SiteId, store: SiteStore, root: SecretBits | None, entropy: Entropy) -> int:
     """First half of a rotation: inside an open transaction of this store. ``finish`` after its commit.
 
     Returns:
@@ -108,7 +147,7 @@ def finish(state: StateDir, site: SiteId) -> None:
 
 def init_seal(
     state: StateDir, site: SiteId, *, shares: int, threshold: int
-) -> tuple[SqliteStore, SecretBits, list[Share]]:
+) -> tuple[SiteStore, SecretBits, list[Share]]:
     """Prepare the change from a KEK in the open to one under shares, on a store that no KME uses.
 
     The KEK is a new one: whoever copied the old file has nothing. ``commit_seal`` does it, after the shares were
@@ -123,7 +162,7 @@ def init_seal(
         raise EnvironmentProblem(f"site {site} has no key encryption key at {path}. Start the network once before.")
     if KekFile.load(path).is_sealed:
         raise EnvironmentProblem(f"the KME of {site} is sealed already. Unseal it with the shares that it has.")
-    store = open_store(state, site, root=None, entropy=entropy)
+    store = open_store(state, site, root=None, entropy=entropy, patience_s=0)  # told at once that a KME uses it
     try:
         kek = new_kek(entropy)
         file, made = shared_kek(kek, shares=shares, threshold=threshold, entropy=entropy)
@@ -134,7 +173,7 @@ def init_seal(
     return store, kek, made
 
 
-def commit_seal(state: StateDir, site: SiteId, store: SqliteStore, kek: SecretBits) -> None:
+def commit_seal(state: StateDir, site: SiteId, store: SiteStore, kek: SecretBits) -> None:
     """The second half of ``init_seal``."""
     with store.transaction():
         store.rewrap(kek.reveal())

@@ -8,6 +8,7 @@ from qanat.core.secret import SecretBits
 from qanat.km.recovery import discard_keys
 from qanat.node.entropy import SystemEntropy
 from qanat.node.statedir import StateDir
+from qanat.node.store.choice import has_store
 from qanat.node.store.opening import open_store
 
 
@@ -23,10 +24,11 @@ def recover(state: StateDir, site: SiteId, root: SecretBits | None = None) -> in
     Raises:
         EnvironmentProblem: there is no store, a KME uses it, or its KEK is missing.
     """
-    path = state.store(site)
-    if not path.exists():
-        raise EnvironmentProblem(f"site {site} has no key store at {path}. Name a site of this state directory.")
-    store = open_store(state, site, root=root, entropy=SystemEntropy(), is_recovering=True)
+    if not has_store(state, site):
+        raise EnvironmentProblem(
+            f"site {site} has no key store at {state.store(site)}. Name a site of this state directory."
+        )
+    store = open_store(state, site, root=root, entropy=SystemEntropy(), is_recovering=True, patience_s=0)
     try:
         return discard_keys(site, store)
     finally:

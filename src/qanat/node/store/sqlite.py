@@ -19,10 +19,11 @@ from qanat.core.errors import EnvironmentProblem, LocalProtocolError
 from qanat.core.ids import BlockId, KeyId, SiteId
 from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
-from qanat.crypto.at_rest import SealBroken, new_data_key, open_sealed, seal
+from qanat.crypto.at_rest import SealBroken
 from qanat.km.store import GrantRecord, PieceRecord, Snapshot
 from qanat.node.store.fence import LIFE_BYTES, NOTHING, Fence, Mark
 from qanat.node.store.lock import StoreLock
+from qanat.node.store.piece_seal import fits_probe, kek_probe, opened_piece, rewrapped, sealed_piece
 from qanat.node.store.schema import FROM_2, PRAGMAS, SCHEMA, VERSION
 
 _records = msgspec.msgpack.Decoder(PieceRecord)
@@ -132,17 +133,13 @@ class SqliteStore:
         """A store opened with another KEK is refused at once, not at the first key."""
         probe = self._db.execute("SELECT value FROM meta WHERE name='kek'").get
         if probe is None:
-            sealed = seal(self._kek, b"qanat", b"kek", self._entropy)
             with self._db:
-                self._db.execute("INSERT INTO meta VALUES ('kek', ?)", (sealed,))
-            return
-        try:
-            open_sealed(self._kek, probe, b"kek")
-        except SealBroken:
+                self._db.execute("INSERT INTO meta VALUES ('kek', ?)", (kek_probe(self._kek, self._entropy),))
+        elif not fits_probe(self._kek, probe):
             raise WrongKek(
                 f"key store {self._path} is sealed under another key. Give this KME the key encryption key that it "
                 "had, or move the file away: its keys are lost then."
-            ) from None
+            )
 
     def close(self) -> None:
         """Write the log back into the file, so that nothing erased stays in it, and let go of the lock."""
@@ -254,10 +251,8 @@ class SqliteStore:
             row = self._db.execute(_READ_BITS, (piece,)).fetchone()
         if row is None:
             raise KeyError(piece)
-        name = piece.encode()
         try:
-            data_key = open_sealed(self._next_kek or self._kek, row[0], b"data key/" + name)
-            return SecretBits(open_sealed(data_key, row[1], b"bits/" + name))
+            return opened_piece(self._next_kek or self._kek, piece, row[0], row[1])
         except SealBroken:
             raise EnvironmentProblem(
                 f"piece {piece} in key store {self._path} was changed on the disk. Move the file away and start "
@@ -267,10 +262,7 @@ class SqliteStore:
     # --- writing
 
     def put_piece(self, record: PieceRecord, bits: SecretBits) -> None:
-        name = record.piece.encode()
-        data_key = new_data_key(self._entropy)
-        sealed = seal(data_key, bits.reveal(), b"bits/" + name, self._entropy)  # to the disk, under its data key
-        wrapped = seal(self._next_kek or self._kek, data_key, b"data key/" + name, self._entropy)
+        wrapped, sealed = sealed_piece(self._next_kek or self._kek, record.piece, bits, self._entropy)
         try:
             self._write("INSERT INTO piece (name, bits) VALUES (?, ?)", (record.piece, sealed))
         except apsw.ConstraintError:
@@ -288,10 +280,9 @@ class SqliteStore:
         old = self._next_kek or self._kek
         rows: list[tuple[str, bytes]] = self._db.execute("SELECT name, wrapped FROM data_key").fetchall()  # type: ignore[assignment]
         for name, wrapped in rows:
-            aad = b"data key/" + name.encode()
-            again = seal(kek, open_sealed(old, wrapped, aad), aad, self._entropy)
+            again = rewrapped(old, kek, name, wrapped, self._entropy)
             self._write("UPDATE data_key SET wrapped=? WHERE name=?", (again, name))
-        self._write("UPDATE meta SET value=? WHERE name='kek'", (seal(kek, b"qanat", b"kek", self._entropy),))
+        self._write("UPDATE meta SET value=? WHERE name='kek'", (kek_probe(kek, self._entropy),))
         self._next_kek = kek
         return len(rows)
 
