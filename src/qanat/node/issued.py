@@ -18,6 +18,7 @@ from pathlib import Path
 from cryptography import x509
 
 from qanat.core.errors import EnvironmentProblem
+from qanat.node.privatefile import sync_folder
 
 FILE, LOCK = "issued.jsonl", "lock"
 
@@ -56,7 +57,7 @@ def note_issued(folder: Path, pem: bytes) -> None:
             file.write(json.dumps(row).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        _sync(folder)
+        sync_folder(folder)
 
 
 def rows_of(folder: Path) -> list[Row]:
@@ -80,11 +81,3 @@ def _row(path: Path, number: int, line: bytes) -> Row:
             f"Line {number} of {path} cannot be understood. Mend it; or remove it, and the certificate that it named "
             "can no longer be revoked by name."
         ) from None
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -51,7 +51,7 @@ def write_private(path: Path, data: bytes) -> None:
             with suppress(OSError):
                 os.unlink(temporary)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def create_private(path: Path, data: bytes) -> None:
@@ -68,7 +68,7 @@ def create_private(path: Path, data: bytes) -> None:
             os.link(temporary, path)  # unlike a rename, this fails when somebody else was faster
         finally:
             os.unlink(temporary)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -78,7 +78,8 @@ def _write_all(fd: int, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Names made or removed in a folder are on the disk when this returns."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

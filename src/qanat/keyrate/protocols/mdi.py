@@ -179,6 +179,19 @@ def _asymptotic(values: Values) -> Found:
     else:
         y11, e11 = single_pair_bounds(channel.key_basis, channel.test_basis, mu, values["nu"], omega_of(values))
     gain, errors = channel.key_basis(mu, mu)
+    assumptions = (ASYMPTOTIC, *(INFINITE_DECOYS if is_exact(values) else ()))
+    return asymptotic(values, channel, (gain, errors), (y11, e11), assumptions)
+
+
+def asymptotic(
+    values: Values,
+    channel: BellChannel,
+    signals: tuple[Array, Array],
+    single: tuple[Array, Array],
+    assumptions: tuple[str, ...],
+) -> Found:
+    """The rate from the signal pairs' gain and errors, and yield and error of pairs of single photons."""
+    mu, (gain, errors), (y11, e11) = values["mu"], signals, single
     qber = np.minimum(ratio(errors, gain, 0.5), 0.5)
     q11 = mu**2 * np.exp(-2 * mu) * y11
     secret, correction = q11 * (1 - phase_entropy(e11)), gain * values["f_ec"] * binary_entropy(qber)
@@ -194,7 +207,7 @@ def _asymptotic(values: Values) -> Found:
             "single_pair_secret": secret,
             "error_correction": correction,
         },
-        assumptions=(ASYMPTOTIC, *(INFINITE_DECOYS if is_exact(values) else ())),
+        assumptions=assumptions,
         sifted=values["sifting"] * gain,
     )
 

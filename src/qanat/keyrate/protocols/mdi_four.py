@@ -23,11 +23,10 @@ import numpy as np
 
 from qanat.keyrate import mdi_finite
 from qanat.keyrate.block import BLOCK_CONSTRAINTS, block_parameters, is_finite
-from qanat.keyrate.fibre import binary_entropy, phase_entropy, ratio
 from qanat.keyrate.pair_counts import PairLight
 from qanat.keyrate.parameter import ZERO, Array
 from qanat.keyrate.protocol import Constraint, Found, Protocol, Values
-from qanat.keyrate.protocols.mdi import BellChannel, channel_of, single_pair_bounds
+from qanat.keyrate.protocols.mdi import BellChannel, asymptotic, channel_of, single_pair_bounds
 from qanat.keyrate.quantities import parameter
 from qanat.keyrate.relay import ASYMPTOTIC, IN_THE_MIDDLE, RANDOM_PHASES, USUAL, relay_parameters
 
@@ -57,26 +56,9 @@ def _finite(values: Values, channel: BellChannel, gain: Array, errors: Array) ->
 
 
 def _asymptotic(values: Values, channel: BellChannel, gain: Array, errors: Array) -> Found:
-    mu, test = values["mu"], channel.test_basis
-    y11, e11 = single_pair_bounds(test, test, values["mu_test"], values["nu"], ZERO)
-    qber = np.minimum(ratio(errors, gain, 0.5), 0.5)
-    q11 = mu**2 * np.exp(-2 * mu) * y11
-    secret, correction = q11 * (1 - phase_entropy(e11)), gain * values["f_ec"] * binary_entropy(qber)
-    return Found(
-        rate=values["sifting"] * (secret - correction),
-        qber=qber,
-        terms={
-            "arm_transmittance": channel.eta,
-            "gain": gain,
-            "yield_single_pair": y11,
-            "error_single_pair": e11,
-            "gain_single_pair": q11,
-            "single_pair_secret": secret,
-            "error_correction": correction,
-        },
-        assumptions=(ASYMPTOTIC,),
-        sifted=values["sifting"] * gain,
-    )
+    test = channel.test_basis
+    single = single_pair_bounds(test, test, values["mu_test"], values["nu"], ZERO)
+    return asymptotic(values, channel, (gain, errors), single, (ASYMPTOTIC,))
 
 
 def _p_vacuum(values: Values) -> Array:

@@ -25,6 +25,7 @@ from qanat.node.audit.entry import NO_LINE, Entry, Value, entry_of, hash_of, lin
 from qanat.node.audit.files import file_name, files_in, lines_of
 from qanat.node.audit.keys import CONTEXT, AuditKeys, signed_words
 from qanat.node.audit.kinds import Row
+from qanat.node.privatefile import sync_folder
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
 CHECKPOINT_ENTRIES = 1000
@@ -87,7 +88,7 @@ class AuditLog:
         elif head is not None and self.count > head[0]:
             rows.append(("void", {"from_n": head[0], "to_n": self.count - 1}))
         self._size_bytes = os.fstat(self._fd).st_size
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return rows
 
     def _cut_torn_line(self) -> bytes:
@@ -162,7 +163,7 @@ class AuditLog:
         fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.close(self._fd)
         self._fd, self._path, self._size_bytes = fd, path, 0
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
 
 def _newest(paths: list[Path], head: tuple[int, str] | None) -> list[Path]:
@@ -197,11 +198,3 @@ class _told:  # noqa: N801 - reads as a verb where it is used
                 f"the audit {self._path} cannot be written ({error.strerror}), so no key is handed out. Free some "
                 "space, or give the file back with its rights; the KME goes on by itself."
             ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
