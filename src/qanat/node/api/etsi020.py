@@ -11,7 +11,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from starlette.applications import Starlette
 from starlette.responses import Response
 
 from qanat.core.errors import EnvironmentProblem
@@ -38,12 +37,9 @@ class BorderGateway(Protocol):
     async def take_acks(self, partner: str, containers: list[AckContainer]) -> None: ...
 
 
-def create_border_app(gateway: BorderGateway, *, kme_id: str, partner: str) -> Starlette:
+def create_border_app(gateway: BorderGateway, *, kme_id: str, partner: str) -> BorderDoor:
     """The door of one partner."""
-    app = Starlette()
-    app.router.redirect_slashes = False
-    app.router.default = BorderDoor(gateway, kme_id, partner)
-    return app
+    return BorderDoor(gateway, kme_id, partner)
 
 
 class BorderDoor:
