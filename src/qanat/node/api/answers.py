@@ -27,6 +27,7 @@ class Answer:
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         size = (b"content-length", b"%d" % len(self.body))
         more = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        headers = [(b"content-type", self.media_type), NO_STORE, size, *more]
+        kind = [(b"content-type", self.media_type)] if self.body else []
+        headers = [*kind, NO_STORE, size, *more]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})

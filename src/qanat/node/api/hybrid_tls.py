@@ -17,7 +17,9 @@ from OpenSSL import SSL, crypto
 ResultT = TypeVar("ResultT")
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2 with forward secrecy only; 1.3 has its own list
 CHUNK_BYTES = 65_536
-RECORD_BYTES_MAX = 16_384  # of plain text (RFC 8446, 5.1): one read gives no more, and pyOpenSSL makes room for all asked
+RECORD_BYTES_MAX = (
+    16_384  # of plain text (RFC 8446, 5.1): one read gives no more, and pyOpenSSL makes room for all asked
+)
 RECORD_HEAD_BYTES = 5  # RFC 8446, 5.1: type, version, and in the last two bytes the length of what follows
 _NOT_TLS = ("http request", "https proxy request", "wrong version number", "packet length too long")
 

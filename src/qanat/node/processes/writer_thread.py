@@ -175,7 +175,7 @@ class WriterThread:
                 outcome.events = kme.events()
                 audited = self._trail.write(store, outcome.events, now_ns) if self._trail is not None else None
             if audited is not None:
-                audited()  # waits until the audit's lines are on the disk too: no line, no answer
+                audited()
         except Exception as error:
             if not (was_lost and isinstance(error, LeaseLost)):  # a standby waits quietly
                 _log_failure(error, len(group))
