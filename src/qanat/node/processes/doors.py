@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
 
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
 from qanat.node.access import Admission
 from qanat.node.api.app import create_app
+from qanat.node.api.entrance import stream_entrance
 from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
-from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
+from qanat.node.api.server import HttpsServer, serve, server_context
 from qanat.node.api.skip import create_skip_app
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
 from qanat.node.statedir import StateDir
-from qanat.node.wire import served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Doors:
 
     Attributes:
         on_refused: Caller, status and message of every answer that is not 200.
+        turned_away: Sockets that got no connection, by door and reason; see ``Entrance``.
     """
 
     config: ChildConfig
@@ -38,6 +41,7 @@ class Doors:
     admission: Admission
     entropy: Entropy
     on_refused: Callable[[str, int, str], None]
+    turned_away: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
     def _name(self) -> str:
@@ -62,19 +66,11 @@ class Doors:
             on_refused=self.on_refused,
             redelivery_s=policy.redelivery_s,
         )
-        apps = {ports.key_delivery[self.site]: app}
+        apps = {"etsi014": (ports.key_delivery[self.site], app)}
         if self.site in ports.skip:
-            apps[ports.skip[self.site]] = create_skip_app(
-                self.gateway,
-                kme_id=self._name,
-                network=self.config.network,
-                entropy=self.entropy,
-                calls_per_s=policy.calls_per_s,
-                on_burned=self.gateway.burned,
-                on_refused=self.on_refused,
-            )
-        doors = [
-            serve(
+            apps["skip"] = (ports.skip[self.site], self._skip_app())
+        doors = {
+            name: serve(
                 app,
                 host="127.0.0.1",
                 port=port,
@@ -84,9 +80,23 @@ class Doors:
                 admits=self.admission.admits,
                 is_pq_required=self._is_pq_required,
             )
-            for port, app in apps.items()
-        ]
-        return doors + [self._border(partner) for partner in partners]
+            for name, (port, app) in apps.items()
+        }
+        doors |= {f"etsi020-{partner}": self._border(partner) for partner in partners}
+        self.turned_away.update({name: door.turned_away for name, door in doors.items()})
+        return list(doors.values())
+
+    def _skip_app(self) -> Starlette:
+        policy = self.config.network.policy
+        return create_skip_app(
+            self.gateway,
+            kme_id=self._name,
+            network=self.config.network,
+            entropy=self.entropy,
+            calls_per_s=policy.calls_per_s,
+            on_burned=self.gateway.burned,
+            on_refused=self.on_refused,
+        )
 
     def _border(self, partner: str) -> HttpsServer:
         """ETSI 020 for one partner, at the port that the network file tells it."""
@@ -111,6 +121,6 @@ class Doors:
             cafile=admitting_ca(self._state),
             is_pq_required=self._is_pq_required,
         )
-        return await asyncio.start_server(
-            served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+        return await stream_entrance(
+            door.serve, "127.0.0.1", port, context, turned_away=self.turned_away.setdefault("etsi004", Counter())
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -203,9 +204,9 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(
-                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
-            )
+            turned_away = {door: dict(counts) for door, counts in self._doors.turned_away.items()}
+            more = {"audit": self.trail.counts(), "turned_away": turned_away}
+            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | more))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
@@ -250,6 +251,7 @@ class SiteKme:
             self._credentials,
             self._from_peer,
             is_pq_required=self._is_pq_required,
+            turned_away=self._doors.turned_away.setdefault("peers", Counter()),
         )
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
