@@ -3,7 +3,8 @@
 Nobody is known before the handshake, so the only measure is where a socket comes from. The newest always gets a place.
 When its source holds too many, the oldest of that source goes; when all sources together do, the oldest of the source
 that holds the most. An honest handshake is over in two round trips, so the oldest is the one that most likely never
-ends; were the newest refused, six silent sockets a second would keep everybody else of that address out for good.
+ends; were the newest refused, 26 silent sockets a second would keep everybody else
+of that address out for good.
 """
 
 from __future__ import annotations

@@ -113,6 +113,12 @@ class HttpsServer:
             await asyncio.wait_for(self._server.wait_closed(), 1.0)
         self._server = None
 
+    def close_refused(self) -> None:
+        """Hang up on all that are no longer admitted."""
+        for connection in list(self._state.connections):
+            if isinstance(connection, IdentifyingProtocol):
+                connection.close_if_refused()
+
     async def _finish_requests(self) -> None:
         tasks = set(self._state.tasks)
         if not tasks:

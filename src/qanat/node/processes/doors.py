@@ -22,6 +22,7 @@ from qanat.node.api.skip import create_skip_app
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
+from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 
 
@@ -40,8 +41,10 @@ class Doors:
     gateway: Gateway
     admission: Admission
     entropy: Entropy
+    psks: PskBook
     on_refused: Callable[[str, int, str], None]
     turned_away: dict[str, Counter[str]] = field(default_factory=dict)
+    https_doors: dict[str, HttpsServer] = field(default_factory=dict)
 
     @property
     def _name(self) -> str:
@@ -82,9 +85,27 @@ class Doors:
             )
             for name, (port, app) in apps.items()
         }
+        if self.site in ports.skip_psk:
+            doors["skip-psk"] = self._psk_door()
         doors |= {f"etsi020-{partner}": self._border(partner) for partner in partners}
+        self.https_doors.update(doors)
         self.turned_away.update({name: door.turned_away for name, door in doors.items()})
         return list(doors.values())
+
+    def _psk_door(self) -> HttpsServer:
+        """SKIP for routers that show a pre-shared key in place of a certificate."""
+        from qanat.node.api.psk_tls import psk_context
+
+        psks, admission, policy = self.psks, self.admission, self.config.network.policy
+        return HttpsServer(
+            self._skip_app(),
+            host="127.0.0.1",
+            port=self.config.ports.skip_psk[self.site],
+            context=psk_context(
+                psks.find, self.entropy, is_plain=policy.skip_psk == "plain", is_pq_required=self._is_pq_required
+            ),
+            admits=lambda name, serial: psks.admits(name, serial) and admission.admits(name, serial),
+        )
 
     def _skip_app(self) -> Starlette:
         policy = self.config.network.policy
@@ -108,6 +129,12 @@ class Doors:
             keyfile=self.credentials.keyfile,
             cafile=self._state.partner_ca(partner),
         )
+
+    def look(self) -> None:
+        """Read pre-shared keys anew; whose key is gone is cut off. Call it every ``RELOAD_S``."""
+        self.psks.look()
+        if "skip-psk" in self.https_doors:
+            self.https_doors["skip-psk"].close_refused()
 
     async def streams(self) -> AbstractAsyncContextManager[object]:
         """ETSI 004, where it has a port; listens from now on."""

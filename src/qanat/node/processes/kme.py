@@ -43,6 +43,7 @@ from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 from qanat.node.sealing import Sealing
+from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 from qanat.node.store.opening import SiteStore, finish, open_store, rotate
 from qanat.node.wire import frames, served, write_frame
@@ -86,6 +87,7 @@ class SiteKme:
             gateway=self.gateway,
             admission=self._admission,
             entropy=self._entropy,
+            psks=PskBook(self._state, site),
             on_refused=self._refused,
         )
 
@@ -195,6 +197,7 @@ class SiteKme:
         while True:
             await asyncio.sleep(RELOAD_S)
             self._admission.look()
+            self._doors.look()
 
     async def _report(self) -> None:
         while True:
