@@ -6,6 +6,7 @@ Clients of several addresses of this machine (127.0.0.0/8 is all its own) agains
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import socket
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 from memory_kme import TwoKmes
 
-from qanat.node.api import server
+from qanat.node.api import entrance, server
 from qanat.node.api.handshakes import HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX, Handshakes, source_of
 from qanat.node.event_loop import loop_factory
 
@@ -152,6 +153,65 @@ def test_stopping_ends_handshakes_too(two: TwoKmes) -> None:
         sock.settimeout(5)
         with suppress(ConnectionResetError):
             assert sock.recv(1) == b""
+
+
+class ShortOfDescriptors(socket.socket):
+    """A listener in a process that has too many files open, for a while."""
+
+    left = 2
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.left:
+            self.left -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return super().accept()
+
+
+def test_a_process_without_descriptors_pauses_and_takes_connections_again(
+    factory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[ShortOfDescriptors] = []
+
+    def listener(family: int, address: Any) -> socket.socket:
+        plain = entrance_listener(family, address)
+        made.append(ShortOfDescriptors(fileno=plain.detach()))
+        return made[-1]
+
+    entrance_listener = entrance._listener
+    monkeypatch.setattr(entrance, "_listener", listener)
+    monkeypatch.setattr(entrance, "NO_DESCRIPTORS_PAUSE_S", 0.2)
+    two = TwoKmes(tmp_path, factory=factory)
+    try:
+        began_s = time.monotonic()
+        with tls(two, "127.0.0.2") as line:
+            assert is_served(line)
+        assert 0.3 < time.monotonic() - began_s < 3
+        assert caplog.text.count("no connection can be taken") == 2, "paused, not spun"
+    finally:
+        two.close()
+
+
+def test_an_address_that_fails_leaves_no_listener_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+
+    def listener(family: int, address: Any) -> socket.socket:
+        if made:
+            raise OSError(errno.EADDRINUSE, "taken")
+        made.append(entrance_listener(family, address))
+        return made[0]
+
+    async def opened() -> None:
+        loop = asyncio.get_running_loop()
+        rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{index}", 0)) for index in (1, 2)]
+        monkeypatch.setattr(loop, "getaddrinfo", lambda *_args, **_more: asyncio.sleep(0, rows))
+        door = entrance.Entrance(make_protocol=asyncio.Protocol, context=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        with pytest.raises(OSError, match="taken"):
+            await door.open("two", 0)
+
+    entrance_listener = entrance._listener
+    monkeypatch.setattr(entrance, "_listener", listener)
+    asyncio.run(opened())
+    assert made[0].fileno() == -1
 
 
 def test_the_one_that_goes_is_the_oldest_of_the_source_that_holds_the_most() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -111,18 +113,21 @@ def test_older_tls_is_not_spoken(doors: list[Door], factory: Any, version: str) 
     assert doors[0].ask(version, "-cipher", "ALL:@SECLEVEL=0").status == 0
 
 
-def hybrid_client(port: int, groups: bytes) -> tuple[str, bytes]:
-    """TLS 1.3 with the key, by the OpenSSL of ``cryptography``: the machine's own may be too old for hybrid groups."""
-    lib, ffi = Binding.lib, Binding.ffi
+def callback_of(name: bytes, secret: bytes) -> Any:
+    """A client's callback for OpenSSL; keep it while the context lives."""
+    ffi = Binding.ffi
 
     def known(_ssl: Any, _hint: Any, identity: Any, _size: int, psk: Any, _psk_size: int) -> int:
-        ffi.memmove(identity, b"router\0", 7)
-        ffi.memmove(psk, SECRET, PSK_BYTES)
-        return PSK_BYTES
+        ffi.memmove(identity, name + b"\0", len(name) + 1)
+        ffi.memmove(psk, secret, len(secret))
+        return len(secret)
 
-    callback = ffi.callback(
-        "unsigned int (*)(SSL *, char *, char *, unsigned int, unsigned char *, unsigned int)", known
-    )
+    return ffi.callback("unsigned int (*)(SSL *, char *, char *, unsigned int, unsigned char *, unsigned int)", known)
+
+
+def hybrid_client(port: int, groups: bytes) -> tuple[str, bytes]:
+    """TLS 1.3 with the key, by the OpenSSL of ``cryptography``: the machine's own may be too old for hybrid groups."""
+    lib, callback = Binding.lib, callback_of(b"router", SECRET)
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     assert lib.SSL_CTX_set1_curves_list(context._context, groups) == 1
@@ -154,6 +159,46 @@ def test_post_quantum_exchange_is_agreed_where_the_client_can_and_required_where
     with pytest.raises((SSL.Error, OSError)):
         hybrid_client(doors[1].server.port, b"X25519")
     assert doors[1].ask(*DHE).status == 0
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
+def test_no_first_message_stops_the_door_or_lets_anybody_in(
+    doors: list[Door], factory: Any, version: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A true ClientHello with an identity in it, changed at random places; the seed is in the failure."""
+    doors.append(Door(factory))
+    port = doors[0].server.port
+    hello = first_message(version)
+    for seed in range(200):
+        chance, data = random.Random(seed), bytearray(hello)
+        for _ in range(chance.randint(1, 4)):
+            data[chance.randrange(5, len(data))] = chance.randrange(256)
+        if chance.random() < 0.3:
+            data = data[: chance.randrange(1, len(data))]
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            answer = b""
+            with suppress(ConnectionResetError):
+                while chunk := sock.recv(65_536):
+                    answer += chunk
+        assert b"HTTP" not in answer, seed
+    assert hybrid_client(port, b"X25519")[1].endswith(b"sae/app")
+    assert "Traceback" not in capfd.readouterr().err, "a callback failed"
+
+
+def first_message(version: int) -> bytes:
+    callback = callback_of(b"router", SECRET)
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(version)
+    context.set_max_proto_version(version)
+    context.set_cipher_list(b"PSK:@SECLEVEL=0")
+    Binding.lib.SSL_CTX_set_psk_client_callback(context._context, callback)
+    line = SSL.Connection(context)
+    line.set_connect_state()
+    with suppress(SSL.WantReadError):
+        line.do_handshake()
+    return line.bio_read(65_536)
 
 
 def test_what_we_use_of_the_bindings_is_still_there() -> None:

@@ -62,7 +62,8 @@ class Entrance:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
-            self._listeners = [_listener(family, address) for family, _, _, _, address in dict.fromkeys(found)]
+            for family, _, _, _, address in dict.fromkeys(found):
+                self._listeners.append(_listener(family, address))
         except OSError:
             self.close()
             raise
