@@ -8,17 +8,15 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
-
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
 from qanat.node.access import Admission
-from qanat.node.api.app import create_app
+from qanat.node.api.app import KeyDelivery, create_app
 from qanat.node.api.entrance import stream_entrance
 from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HttpsServer, serve, server_context
-from qanat.node.api.skip import create_skip_app
+from qanat.node.api.skip import SkipDelivery, create_skip_app
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
@@ -69,7 +67,7 @@ class Doors:
             on_refused=self.on_refused,
             redelivery_s=policy.redelivery_s,
         )
-        apps = {"etsi014": (ports.key_delivery[self.site], app)}
+        apps: dict[str, tuple[int, KeyDelivery]] = {"etsi014": (ports.key_delivery[self.site], app)}
         if self.site in ports.skip:
             apps["skip"] = (ports.skip[self.site], self._skip_app())
         doors = {
@@ -107,7 +105,7 @@ class Doors:
             admits=lambda name, serial: psks.admits(name, serial) and admission.admits(name, serial),
         )
 
-    def _skip_app(self) -> Starlette:
+    def _skip_app(self) -> SkipDelivery:
         policy = self.config.network.policy
         return create_skip_app(
             self.gateway,
