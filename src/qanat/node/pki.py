@@ -18,7 +18,7 @@ from qanat.node.statedir import StateDir
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from qanat.crypto.pki import RoleName
+    from qanat.crypto.pki import KeyKind, RoleName
 
 CA_DAYS = 3650
 LEAF_DAYS = 365
@@ -27,6 +27,7 @@ RENEW_PART = 6  # of a short-lived leaf: only its last sixth is too late
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 CONTROLLER, ADMIN = "controller", "admin"
 _SAE_URN = "urn:qanat:sae:"
+BETWEEN_KMES = "ml-dsa-65-between-kmes"  # of ``Policy.pki``
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,18 @@ def kme_credentials(state: StateDir, site: SiteId) -> Credentials:
     return _credentials(state, state.node(site))
 
 
+def peer_credentials(state: StateDir, site: SiteId, pki: str) -> Credentials:
+    """What a KME shows other KMEs, and the CA by which it knows them.
+
+    Args:
+        pki: The network's ``Policy.pki``.
+    """
+    if pki != BETWEEN_KMES:
+        return kme_credentials(state, site)
+    folder = state.node_to_peers(site)
+    return Credentials(folder / "cert.pem", folder / "key.pem", state.peer_ca / "cert.pem")
+
+
 def sae_credentials(state: StateDir, sae: SaeId) -> Credentials:
     return _credentials(state, state.sae(sae))
 
@@ -91,23 +104,31 @@ def provision(
     """Give every KME and SAE of the network, the controller and the admin a certificate.
 
     Three CAs sign: one for KMEs, one for applications, one for controller and admin. A door trusts the CA of those who
-    may come in and no other, so a certificate of another kind does not get as far as being asked for its role.
+    may come in and no other, so a certificate of another kind does not get as far as being asked for its role. A fourth
+    signs what KMEs show each other where the network file wants that to be ML-DSA and the rest P-256.
 
     Args:
         now: With a time zone.
         hosts: Names and addresses at which the KMEs and the controller are reached.
 
     Raises:
-        EnvironmentProblem: the CA has expired, belongs to another network, or a file cannot be used.
+        EnvironmentProblem: the CA has expired, belongs to another network, is not of the kind that the network file
+            asks for, or a file cannot be used.
     """
     state.prepare()
     done = Provisioned()
-    ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done)
-    applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, before=ca)
-    operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, before=ca)
+    pki = network.policy.pki
+    kind: KeyKind = "ml-dsa-65" if pki == "ml-dsa-65" else "ecdsa-p256"
+    ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done, kind)
+    applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, kind, before=ca)
+    operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, kind, before=ca)
     for site in network.sites:
         ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
         provide_kek(state, site)
+    if pki == BETWEEN_KMES:
+        peers = _Ca.load(state.peer_ca, f"qanat peers {network.name}", now, done, "ml-dsa-65")
+        for site in network.sites:
+            peers.provide(state.node_to_peers(site), "kme", site, list(hosts))
     applications.revoked = _revoked(state)
     for sae in network.saes:
         applications.provide(state.sae(sae), "sae", sae, [])
@@ -136,20 +157,23 @@ class _Ca:
     revoked: frozenset[int] = frozenset()
 
     @classmethod
-    def load(cls, folder: Path, name: str, now: datetime, done: Provisioned, before: _Ca | None = None) -> _Ca:
+    def load(
+        cls, folder: Path, name: str, now: datetime, done: Provisioned, kind: KeyKind, before: _Ca | None = None
+    ) -> _Ca:
         from qanat.crypto.pki import make_ca
 
         common_name = name[:64]
         private_folder(folder)
         certfile, keyfile = folder / "cert.pem", folder / "key.pem"
         if not certfile.exists():
-            pem, key = make_ca(common_name=common_name, now=now, days=CA_DAYS)
+            pem, key = make_ca(common_name=common_name, now=now, days=CA_DAYS, kind=kind)
             write_private(keyfile, key)
             write_private(certfile, pem)
             done.is_new_ca = True
         pem = certfile.read_bytes()
         certificate = _certificate(certfile, pem)
         _check_ca(folder, certificate, common_name, now)
+        _check_kind(folder, certificate, kind)
         key_or_none = keyfile.read_bytes() if keyfile.exists() else None
         if key_or_none is not None and not _belongs(key_or_none, certificate):
             raise EnvironmentProblem(
@@ -243,6 +267,19 @@ def _check_ca(folder: Path, certificate: x509.Certificate, common_name: str, now
         raise EnvironmentProblem(
             f"The CA in {folder} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC and this "
             f"machine's clock says {now:%Y-%m-%d %H:%M} UTC. Set the clock."
+        )
+
+
+def _check_kind(folder: Path, certificate: x509.Certificate, kind: KeyKind) -> None:
+    """Whom applications trust is not changed without a person's hand."""
+    from qanat.crypto.signing_keys import certificate_kind
+
+    found = certificate_kind(certificate)
+    if found != kind:
+        raise EnvironmentProblem(
+            f"The CA in {folder} is {found}, and the network file's policy.pki asks for {kind} there. Set it back; or "
+            "move the folders ca, ca-applications and ca-operators and the file access/revoked.crl away and start "
+            "again: all get new certificates, stored keys stay, and applications need the new CA file and certificates."
         )
 
 

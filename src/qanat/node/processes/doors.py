@@ -16,6 +16,7 @@ from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
 from qanat.node.api.skip import create_skip_app
+from qanat.node.api.tls_seen import TlsSeen
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
@@ -28,6 +29,7 @@ class Doors:
     """Makes them.
 
     Attributes:
+        tls: Counts the handshakes at each of them.
         on_refused: Caller, status and message of every answer that is not 200.
     """
 
@@ -37,6 +39,7 @@ class Doors:
     gateway: Gateway
     admission: Admission
     entropy: Entropy
+    tls: TlsSeen
     on_refused: Callable[[str, int, str], None]
 
     @property
@@ -62,9 +65,9 @@ class Doors:
             on_refused=self.on_refused,
             redelivery_s=policy.redelivery_s,
         )
-        apps = {ports.key_delivery[self.site]: app}
+        apps = {"etsi014": (ports.key_delivery[self.site], app)}
         if self.site in ports.skip:
-            apps[ports.skip[self.site]] = create_skip_app(
+            skip_app = create_skip_app(
                 self.gateway,
                 kme_id=self._name,
                 network=self.config.network,
@@ -73,6 +76,7 @@ class Doors:
                 on_burned=self.gateway.burned,
                 on_refused=self.on_refused,
             )
+            apps["skip"] = (ports.skip[self.site], skip_app)
         doors = [
             serve(
                 app,
@@ -83,8 +87,9 @@ class Doors:
                 cafile=admitting_ca(self._state),
                 admits=self.admission.admits,
                 is_pq_required=self._is_pq_required,
+                on_handshake=self.tls.at(name),
             )
-            for port, app in apps.items()
+            for name, (port, app) in apps.items()
         ]
         return doors + [self._border(partner) for partner in partners]
 
@@ -97,6 +102,7 @@ class Doors:
             certfile=self.credentials.certfile,
             keyfile=self.credentials.keyfile,
             cafile=self._state.partner_ca(partner),
+            on_handshake=self.tls.at(f"etsi020-{partner}"),
         )
 
     async def streams(self) -> AbstractAsyncContextManager[object]:
@@ -110,6 +116,7 @@ class Doors:
             keyfile=self.credentials.keyfile,
             cafile=admitting_ca(self._state),
             is_pq_required=self._is_pq_required,
+            on_handshake=self.tls.at("etsi004"),
         )
         return await asyncio.start_server(
             served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S

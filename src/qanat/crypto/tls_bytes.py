@@ -1,0 +1,219 @@
+"""TLS as bytes in, bytes out, by the OpenSSL that comes with ``cryptography``: it knows X25519MLKEM768 and ML-DSA.
+
+For Python whose own OpenSSL is older than 3.5. It opens nothing and waits for nothing: KMEs hand ``TlsObject`` to
+asyncio and uvloop, which ask a context for an object like it (``wrap_bio``); the client of applications feeds it from a
+socket.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from qanat.crypto.signing_keys import certificate_kind
+
+ResultT = TypeVar("ResultT")
+HAS_HYBRID_GROUPS = ssl.OPENSSL_VERSION_INFO >= (3, 5)  # Python's own: its default groups begin with X25519MLKEM768
+CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2 with forward secrecy only; 1.3 has its own list
+CHUNK_BYTES = 65_536
+RECORD_HEAD_BYTES = 5  # RFC 8446, 5.1: type, version, and in the last two bytes the length of what follows
+X509_V_OK = 0
+
+
+class TlsObject:
+    """What ``ssl.SSLObject`` is, as far as asyncio and uvloop use it.
+
+    Attributes:
+        verify_code: OpenSSL's X509_V_ERR of the peer's certificate, when it was refused.
+    """
+
+    def __init__(self, connection: SSL.Connection, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        self._connection, self._incoming, self._outgoing = connection, incoming, outgoing
+        self._head, self._missing_bytes = b"", 0  # of the record that is being fed
+        self.verify_code = X509_V_OK
+        connection.set_app_data(self)
+
+    def do_handshake(self) -> None:
+        self._call(self._connection.do_handshake)
+
+    def read(self, size: int = 1024, buffer: Any = None) -> Any:
+        try:
+            data = self._call(self._connection.recv, size)
+        except ssl.SSLZeroReturnError:
+            data = b""
+        if buffer is None:
+            return data
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data: Any) -> int:
+        return self._call(self._connection.send, bytes(data[:CHUNK_BYTES]))
+
+    def unwrap(self) -> None:
+        if not self._call(self._connection.shutdown):
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the peer has not closed yet")
+
+    def pending(self) -> int:
+        return self._connection.pending()
+
+    def peer_certificate(self) -> x509.Certificate | None:
+        found = self._connection.get_peer_certificate()
+        return None if found is None else found.to_cryptography()
+
+    def getpeercert(self, binary_form: bool = False) -> Any:  # noqa: FBT001, FBT002 - as in ssl.SSLObject
+        found = self._connection.get_peer_certificate()
+        if found is None:
+            return None
+        if binary_form:
+            return crypto.dump_certificate(crypto.FILETYPE_ASN1, found)
+        return shown(found.to_cryptography())
+
+    def cipher(self) -> tuple[str | None, str | None, int | None]:
+        connection = self._connection
+        return connection.get_cipher_name(), connection.get_cipher_version(), connection.get_cipher_bits()
+
+    def compression(self) -> None:
+        return None
+
+    def selected_alpn_protocol(self) -> None:
+        return None
+
+    def version(self) -> str:
+        return self._connection.get_protocol_version_name()
+
+    def group(self) -> str:
+        """The key exchange in use, as OpenSSL names it."""
+        return self._connection.get_group_name() or "unknown"
+
+    @property
+    def is_hybrid(self) -> bool:
+        return "MLKEM" in self.group().upper()
+
+    def _call(self, operation: Callable[..., ResultT], *arguments: Any) -> ResultT:
+        """One step, fed record by record as it asks for more, and what it wants to send after it.
+
+        What it does not ask for stays in ``incoming``: loops look there to see whether there is more to read.
+        """
+        try:
+            while True:
+                try:
+                    return operation(*arguments)
+                except SSL.WantReadError:
+                    if not self._feed():
+                        raise
+        except SSL.WantReadError:
+            if self._incoming.eof:
+                raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer closed without saying so") from None
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "more bytes are needed") from None
+        except SSL.ZeroReturnError:
+            raise ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "the peer has closed") from None
+        except SSL.SysCallError:
+            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer closed without saying so") from None
+        except SSL.Error as error:
+            raise ssl_error(error, self.verify_code) from None
+        finally:
+            self._drain()
+
+    def _feed(self) -> bool:
+        """Give the connection the next bytes of one record; False when none are here."""
+        if not self._missing_bytes:
+            self._head += self._incoming.read(RECORD_HEAD_BYTES - len(self._head))
+            if len(self._head) < RECORD_HEAD_BYTES:
+                return False
+            data, self._head = self._head, b""
+            self._missing_bytes = int.from_bytes(data[3:])
+        else:
+            data = self._incoming.read(self._missing_bytes)
+            self._missing_bytes -= len(data)
+        if data:
+            self._before_feeding(data)
+            self._connection.bio_write(data)
+        return bool(data)
+
+    def _before_feeding(self, data: bytes) -> None:
+        """Whoever wants to see what the peer says first looks here. May raise: ssl.SSLError."""
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._outgoing.write(self._connection.bio_read(CHUNK_BYTES))
+            except (SSL.WantReadError, SSL.Error):
+                return
+
+
+def tls_context(
+    *, certfile: Path, keyfile: Path, cafile: Path, is_server: bool = True, is_tls13: bool = False
+) -> SSL.Context:
+    """TLS 1.2 or higher in which both ends show certificates of this CA; hybrid key exchange where the peer can.
+
+    Args:
+        is_server: A client's context checks the CA only: who the server is, its caller reads from the certificate.
+        is_tls13: Nothing older than TLS 1.3.
+
+    Raises:
+        ssl.SSLError, OSError: a file cannot be used.
+    """
+    inner = SSL.Context(SSL.TLS_SERVER_METHOD if is_server else SSL.TLS_CLIENT_METHOD)
+    inner.set_min_proto_version(SSL.TLS1_3_VERSION if is_tls13 else SSL.TLS1_2_VERSION)
+    inner.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    inner.set_cipher_list(CIPHERS)
+    inner.set_session_id(b"qanat")
+    for path in (cafile, certfile, keyfile):
+        path.read_bytes()  # an OSError that names the file
+    try:
+        inner.load_verify_locations(str(cafile))
+        inner.use_certificate_chain_file(str(certfile))
+        inner.use_privatekey_file(str(keyfile))
+        inner.check_privatekey()
+    except SSL.Error as error:
+        raise ssl_error(error) from None
+    store = inner.get_cert_store()
+    if store is not None:
+        store.set_flags(crypto.X509StoreFlags.X509_STRICT)
+    inner.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verified)
+    return inner
+
+
+def _verified(connection: SSL.Connection, _shown: crypto.X509, code: int, _depth: int, is_good: int) -> bool:
+    """Remember why not; OpenSSL's own judgement stands."""
+    found = connection.get_app_data()
+    if not is_good and isinstance(found, TlsObject):
+        found.verify_code = code
+    return bool(is_good)
+
+
+def ssl_error(error: SSL.Error, verify_code: int = X509_V_OK) -> ssl.SSLError:
+    """The same failure as Python's ``ssl`` would raise it: ``reason`` is OpenSSL's, ``CERTIFICATE_VERIFY_FAILED``."""
+    rows = error.args[0] if error.args else []
+    words = "; ".join(str(row[-1]) for row in rows) if isinstance(rows, list) and rows else "TLS failed"
+    made = ssl.SSLError(ssl.SSL_ERROR_SSL, words)
+    if verify_code != X509_V_OK:
+        refused = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, words)
+        refused.verify_code, refused.verify_message = verify_code, words
+        made = refused
+    made.reason = words.upper().replace(" ", "_").replace("/", "_")
+    return made
+
+
+def shown(certificate: x509.Certificate) -> dict[str, Any]:
+    """As far as ours are concerned, what ``ssl.SSLSocket.getpeercert`` gives."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return {
+        "notAfter": f"{certificate.not_valid_after_utc:%b %d %H:%M:%S %Y} GMT",
+        "serialNumber": f"{certificate.serial_number:X}",
+        "subjectAltName": tuple(("URI", uri) for uri in uris),
+    }
+
+
+def kind_in_file(certfile: Path) -> str:
+    """What key a certificate on the disk holds, as ``key_kind`` names it. Raises: OSError; ValueError: no PEM."""
+    return certificate_kind(x509.load_pem_x509_certificate(certfile.read_bytes()))
