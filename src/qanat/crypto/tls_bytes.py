@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import SSL, crypto
 
-from qanat.crypto.signing_keys import certificate_kind
+from qanat.crypto.signing_keys import certificate_kind, key_from_pem
 
 ResultT = TypeVar("ResultT")
+ErrorT = TypeVar("ErrorT", bound=ssl.SSLError)
 HAS_HYBRID_GROUPS = ssl.OPENSSL_VERSION_INFO >= (3, 5)  # Python's own: its default groups begin with X25519MLKEM768
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2 with forward secrecy only; 1.3 has its own list
 CHUNK_BYTES = 65_536
 RECORD_HEAD_BYTES = 5  # RFC 8446, 5.1: type, version, and in the last two bytes the length of what follows
 X509_V_OK = 0
+
+
+class EncryptedKey(ssl.SSLError):
+    """A private key is encrypted; OpenSSL would ask for its password on the terminal and wait."""
 
 
 class TlsObject:
@@ -36,6 +43,7 @@ class TlsObject:
         self._connection, self._incoming, self._outgoing = connection, incoming, outgoing
         self._head, self._missing_bytes = b"", 0  # of the record that is being fed
         self.verify_code = X509_V_OK
+        self._broken: ssl.SSLError | None = None  # what ended it, told again to whoever asks again
         connection.set_app_data(self)
 
     def do_handshake(self) -> None:
@@ -56,7 +64,7 @@ class TlsObject:
 
     def unwrap(self) -> None:
         if not self._call(self._connection.shutdown):
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the peer has not closed yet")
+            raise ssl_failure(ssl.SSLWantReadError, ssl.SSL_ERROR_WANT_READ, "the peer has not closed yet")
 
     def pending(self) -> int:
         return self._connection.pending()
@@ -99,6 +107,8 @@ class TlsObject:
 
         What it does not ask for stays in ``incoming``: loops look there to see whether there is more to read.
         """
+        if self._broken is not None:
+            raise self._broken
         try:
             while True:
                 try:
@@ -108,16 +118,22 @@ class TlsObject:
                         raise
         except SSL.WantReadError:
             if self._incoming.eof:
-                raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer closed without saying so") from None
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "more bytes are needed") from None
+                raise _unexpected_end() from None
+            raise ssl_failure(ssl.SSLWantReadError, ssl.SSL_ERROR_WANT_READ, "more bytes are needed") from None
         except SSL.ZeroReturnError:
-            raise ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "the peer has closed") from None
+            raise ssl_failure(ssl.SSLZeroReturnError, ssl.SSL_ERROR_ZERO_RETURN, "the peer has closed") from None
         except SSL.SysCallError:
-            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer closed without saying so") from None
+            raise _unexpected_end() from None
         except SSL.Error as error:
-            raise ssl_error(error, self.verify_code) from None
+            self._broken = ssl_error(error, self.verify_code)
+            raise self._broken from None
         finally:
             self._drain()
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How many bytes of the peer's record are missing: a reader that takes no more leaves the rest alone."""
+        return self._missing_bytes or RECORD_HEAD_BYTES - len(self._head)
 
     def _feed(self) -> bool:
         """Give the connection the next bytes of one record; False when none are here."""
@@ -147,24 +163,35 @@ class TlsObject:
 
 
 def tls_context(
-    *, certfile: Path, keyfile: Path, cafile: Path, is_server: bool = True, is_tls13: bool = False
+    *,
+    certfile: Path,
+    keyfile: Path,
+    cafile: Path,
+    is_server: bool = True,
+    is_tls13: bool = False,
+    ciphers: bytes = CIPHERS,
+    is_strict: bool = True,
 ) -> SSL.Context:
     """TLS 1.2 or higher in which both ends show certificates of this CA; hybrid key exchange where the peer can.
 
     Args:
         is_server: A client's context checks the CA only: who the server is, its caller reads from the certificate.
         is_tls13: Nothing older than TLS 1.3.
+        ciphers: For TLS 1.2.
+        is_strict: Certificates keep RFC 5280 to the letter, as ours do.
 
     Raises:
+        EncryptedKey: the private key wants a password.
         ssl.SSLError, OSError: a file cannot be used.
     """
     inner = SSL.Context(SSL.TLS_SERVER_METHOD if is_server else SSL.TLS_CLIENT_METHOD)
     inner.set_min_proto_version(SSL.TLS1_3_VERSION if is_tls13 else SSL.TLS1_2_VERSION)
     inner.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-    inner.set_cipher_list(CIPHERS)
+    inner.set_cipher_list(ciphers)
     inner.set_session_id(b"qanat")
     for path in (cafile, certfile, keyfile):
         path.read_bytes()  # an OSError that names the file
+    _check_is_open(keyfile)
     try:
         inner.load_verify_locations(str(cafile))
         inner.use_certificate_chain_file(str(certfile))
@@ -173,10 +200,19 @@ def tls_context(
     except SSL.Error as error:
         raise ssl_error(error) from None
     store = inner.get_cert_store()
-    if store is not None:
+    if store is not None and is_strict:
         store.set_flags(crypto.X509StoreFlags.X509_STRICT)
     inner.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verified)
     return inner
+
+
+def _check_is_open(keyfile: Path) -> None:
+    """Raises: EncryptedKey. Whatever else is wrong with it, OpenSSL says."""
+    with suppress(ValueError, UnsupportedAlgorithm):
+        try:
+            key_from_pem(keyfile.read_bytes())
+        except TypeError:
+            raise ssl_failure(EncryptedKey, ssl.SSL_ERROR_SSL, "the private key is encrypted") from None
 
 
 def _verified(connection: SSL.Connection, _shown: crypto.X509, code: int, _depth: int, is_good: int) -> bool:
@@ -191,13 +227,22 @@ def ssl_error(error: SSL.Error, verify_code: int = X509_V_OK) -> ssl.SSLError:
     """The same failure as Python's ``ssl`` would raise it: ``reason`` is OpenSSL's, ``CERTIFICATE_VERIFY_FAILED``."""
     rows = error.args[0] if error.args else []
     words = "; ".join(str(row[-1]) for row in rows) if isinstance(rows, list) and rows else "TLS failed"
-    made = ssl.SSLError(ssl.SSL_ERROR_SSL, words)
-    if verify_code != X509_V_OK:
-        refused = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, words)
-        refused.verify_code, refused.verify_message = verify_code, words
-        made = refused
+    if verify_code == X509_V_OK:
+        return ssl_failure(ssl.SSLError, ssl.SSL_ERROR_SSL, words)
+    refused = ssl_failure(ssl.SSLCertVerificationError, ssl.SSL_ERROR_SSL, words)
+    refused.verify_code, refused.verify_message = verify_code, words
+    return refused
+
+
+def ssl_failure(kind: type[ErrorT], code: int, words: str) -> ErrorT:
+    """An error of ``ssl``, with the ``reason`` that only those which Python's own OpenSSL raises have by themselves."""
+    made = kind(code, words)
     made.reason = words.upper().replace(" ", "_").replace("/", "_")
     return made
+
+
+def _unexpected_end() -> ssl.SSLEOFError:
+    return ssl_failure(ssl.SSLEOFError, ssl.SSL_ERROR_EOF, "the peer closed without saying so")
 
 
 def shown(certificate: x509.Certificate) -> dict[str, Any]:
