@@ -5,6 +5,7 @@ Both shells ask one context: asyncio for an object that turns bytes into bytes, 
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import socket
 import ssl
@@ -60,8 +61,15 @@ class HybridSocket:
     def __init__(self, raw: socket.socket, tls: TlsObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
         self._raw, self._tls, self._incoming, self._outgoing = raw, tls, incoming, outgoing
         self._timeout_s = raw.gettimeout()
+        self._file_count, self._is_closed = 0, False
         self.getpeercert = tls.getpeercert
         self.version, self.group = tls.version, tls.group
+
+    def __enter__(self) -> HybridSocket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def do_handshake(self) -> None:
         self._step(self._tls.do_handshake)
@@ -84,8 +92,21 @@ class HybridSocket:
         while view:
             view = view[self._step(lambda: self._tls.write(view)) :]  # noqa: B023 - called at once
 
+    def makefile(self, mode: str = "rb", buffering: int = -1) -> io.BufferedReader:
+        """For ``http.client``, which closes the socket first and reads the rest of an answer then."""
+        del mode, buffering
+        self._file_count += 1
+        return io.BufferedReader(_File(self))
+
     def close(self) -> None:
-        self._raw.close()
+        self._is_closed = True
+        if not self._file_count:
+            self._raw.close()
+
+    def file_closed(self) -> None:
+        self._file_count -= 1
+        if self._is_closed:
+            self.close()
 
     def _step(self, operation: Callable[[], ResultT]) -> ResultT:
         end_s = None if self._timeout_s is None else time.monotonic() + self._timeout_s
@@ -114,6 +135,26 @@ class HybridSocket:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+
+
+class _File(io.RawIOBase):
+    """What a ``HybridSocket`` receives, as a file."""
+
+    def __init__(self, sock: HybridSocket) -> None:
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._sock.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._sock.file_closed()
 
 
 def _left_s(end_s: float | None) -> float | None:

@@ -46,7 +46,6 @@ def meaning_problems(document: dict[str, object], known: Known) -> list[Found]:
         _demands(tables),
         _partners(tables),
         _relays(document, tables),
-        _pki(document, tables),
     )
     return [found for check in checks for found in check]
 
@@ -220,14 +219,3 @@ def _partners(tables: dict[str, list[Item]]) -> Iterator[Found]:
                 yield path, f"{pair[0]!r} is not at site {partner.get('site')!r}, where this partner is met"
             if pair[1] in saes:
                 yield path, f"{pair[1]!r} is an SAE of this network; the second one is the partner's"
-
-
-def _pki(document: dict[str, object], tables: dict[str, list[Item]]) -> Iterator[Found]:
-    """Our line to another operator is the one place that does not speak ML-DSA yet."""
-    policy = document.get("policy", {})
-    if isinstance(policy, dict) and policy.get("pki") == "ml-dsa-65" and tables["partners"]:
-        yield (
-            ("policy", "pki"),
-            '"ml-dsa-65" does not go with `[[partners]]`, which are met with P-256 certificates; '
-            'write "ml-dsa-65-between-kmes"',
-        )
