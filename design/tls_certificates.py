@@ -42,7 +42,10 @@ def contexts(folder: Path, kind: KeyKind) -> tuple[SSL.Context, SSL.Context, int
         (folder / f"{role}.key").write_bytes(pair[1])
     made = [
         tls_context(
-            certfile=folder / f"{role}.pem", keyfile=folder / f"{role}.key", cafile=folder / "ca.pem", is_server=is_server
+            certfile=folder / f"{role}.pem",
+            keyfile=folder / f"{role}.key",
+            cafile=folder / "ca.pem",
+            is_server=is_server,
         )
         for role, is_server in (("kme", True), ("sae", False))
     ]

@@ -107,9 +107,7 @@ def test_a_request_is_signed_when_its_key_is_of_the_cas_family_and_no_weaker(
     cert, ca_key = CA[kind]  # type: ignore[index]
 
     def sign() -> bytes:
-        return sign_request(
-            ca_cert=cert, ca_key=ca_key, role="sae", identity="app", csr=request(key), now=NOW, days=30
-        )
+        return sign_request(ca_cert=cert, ca_key=ca_key, role="sae", identity="app", csr=request(key), now=NOW, days=30)
 
     if is_signed:
         assert parsed(sign()).public_key() == key.public_key()  # type: ignore[attr-defined]

@@ -15,8 +15,8 @@ from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network, Policy, Sae, Site
 from qanat.crypto.pki import issue, make_ca
-from qanat.node.kek import read_kek
 from qanat.crypto.signing_keys import certificate_kind
+from qanat.node.kek import read_kek
 from qanat.node.pki import (
     CA_DAYS,
     LEAF_DAYS,

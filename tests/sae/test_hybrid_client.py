@@ -38,7 +38,13 @@ class Pki:
         for name, role in (("kme", "kme"), ("sae", "sae")):
             chosen = list(hosts) if role == "kme" else []
             cert, key = issue(
-                ca_cert=ca[0], ca_key=ca[1], role=role, identity=name, hosts=chosen, now=NOW, days=9  # type: ignore[arg-type]
+                ca_cert=ca[0],
+                ca_key=ca[1],
+                role=role,
+                identity=name,
+                hosts=chosen,
+                now=NOW,
+                days=9,  # type: ignore[arg-type]
             )
             self.put(f"{name}.pem", cert)
             self.put(f"{name}.key", key)
