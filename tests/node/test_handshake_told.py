@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,10 @@ def told(server: ssl.SSLContext, client: SSL.Context, heard: list[Handshake]) ->
     sent = b""
     for _ in range(6):
         for step in (caller.do_handshake, end.do_handshake):
-            try:
+            with suppress(SSL.Error, ssl.SSLError):
                 step()
-            except (SSL.Error, ssl.SSLError):
-                pass
-            try:
+            with suppress(SSL.WantReadError):
                 incoming.write(caller.bio_read(65_536))
-            except SSL.WantReadError:
-                pass
             if outgoing.pending:
                 sent = outgoing.read()
                 caller.bio_write(sent)

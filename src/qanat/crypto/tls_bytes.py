@@ -24,6 +24,9 @@ ErrorT = TypeVar("ErrorT", bound=ssl.SSLError)
 HAS_HYBRID_GROUPS = ssl.OPENSSL_VERSION_INFO >= (3, 5)  # Python's own: its default groups begin with X25519MLKEM768
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2 with forward secrecy only; 1.3 has its own list
 CHUNK_BYTES = 65_536
+RECORD_BYTES_MAX = (
+    16_384  # of plain text (RFC 8446, 5.1): one read gives no more, and pyOpenSSL makes room for all asked
+)
 RECORD_HEAD_BYTES = 5  # RFC 8446, 5.1: type, version, and in the last two bytes the length of what follows
 X509_V_OK = 0
 NO_AUTO_CHAIN = 8  # SSL_MODE_NO_AUTO_CHAIN
@@ -49,10 +52,13 @@ class TlsObject:
 
     def do_handshake(self) -> None:
         self._call(self._connection.do_handshake)
+        self._drain()
 
     def read(self, size: int = 1024, buffer: Any = None) -> Any:
+        if self._broken is None and not self._connection.pending() and not self._feed():
+            raise self._nothing_to_read()  # asking OpenSSL in vain costs more than reading
         try:
-            data = self._call(self._connection.recv, size)
+            data = self._call(self._connection.recv, min(size, RECORD_BYTES_MAX))
         except ssl.SSLZeroReturnError:
             data = b""
         if buffer is None:
@@ -61,11 +67,15 @@ class TlsObject:
         return len(data)
 
     def write(self, data: Any) -> int:
-        return self._call(self._connection.send, bytes(data[:CHUNK_BYTES]))
+        size = self._call(self._connection.send, bytes(data[:CHUNK_BYTES]))
+        self._drain()
+        return size
 
     def unwrap(self) -> None:
-        if not self._call(self._connection.shutdown):
-            raise ssl_failure(ssl.SSLWantReadError, ssl.SSL_ERROR_WANT_READ, "the peer has not closed yet")
+        is_closed = self._call(self._connection.shutdown)
+        self._drain()
+        if not is_closed:
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the peer has not closed yet")
 
     def pending(self) -> int:
         return self._connection.pending()
@@ -104,9 +114,10 @@ class TlsObject:
         return "MLKEM" in self.group().upper()
 
     def _call(self, operation: Callable[..., ResultT], *arguments: Any) -> ResultT:
-        """One step, fed record by record as it asks for more, and what it wants to send after it.
+        """One step, fed record by record as it asks for more.
 
-        What it does not ask for stays in ``incoming``: loops look there to see whether there is more to read.
+        What it does not ask for stays in ``incoming``: loops look there to see whether there is more to read. What a
+        step that failed has to say (an alert) is in ``outgoing`` then; after one that succeeded the caller looks.
         """
         if self._broken is not None:
             raise self._broken
@@ -117,19 +128,25 @@ class TlsObject:
                 except SSL.WantReadError:
                     if not self._feed():
                         raise
-        except SSL.WantReadError:
-            if self._incoming.eof:
-                raise _unexpected_end() from None
-            raise ssl_failure(ssl.SSLWantReadError, ssl.SSL_ERROR_WANT_READ, "more bytes are needed") from None
-        except SSL.ZeroReturnError:
-            raise ssl_failure(ssl.SSLZeroReturnError, ssl.SSL_ERROR_ZERO_RETURN, "the peer has closed") from None
-        except SSL.SysCallError:
-            raise _unexpected_end() from None
         except SSL.Error as error:
-            self._broken = ssl_error(error, self.verify_code)
-            raise self._broken from None
-        finally:
             self._drain()
+            raise self._as_ssl_error(error) from None
+
+    def _as_ssl_error(self, error: SSL.Error) -> ssl.SSLError:
+        match error:
+            case SSL.WantReadError():
+                return self._nothing_to_read()
+            case SSL.ZeroReturnError():
+                return ssl_failure(ssl.SSLZeroReturnError, ssl.SSL_ERROR_ZERO_RETURN, "the peer has closed")
+            case SSL.SysCallError():
+                return _broken_off()
+        self._broken = ssl_error(error, self.verify_code)
+        return self._broken
+
+    def _nothing_to_read(self) -> ssl.SSLError:
+        if self._incoming.eof:
+            return _broken_off()
+        return ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "more bytes are needed")  # no failure, and often
 
     @property
     def wanted_bytes(self) -> int:
@@ -137,30 +154,33 @@ class TlsObject:
         return self._missing_bytes or RECORD_HEAD_BYTES - len(self._head)
 
     def _feed(self) -> bool:
-        """Give the connection the next bytes of one record; False when none are here."""
+        """Give the connection what is here of one record; False when nothing is."""
+        head = b""
         if not self._missing_bytes:
             self._head += self._incoming.read(RECORD_HEAD_BYTES - len(self._head))
             if len(self._head) < RECORD_HEAD_BYTES:
                 return False
-            data, self._head = self._head, b""
-            self._missing_bytes = int.from_bytes(data[3:])
-        else:
-            data = self._incoming.read(self._missing_bytes)
-            self._missing_bytes -= len(data)
-        if data:
-            self._before_feeding(data)
-            self._connection.bio_write(data)
-        return bool(data)
+            self._missing_bytes, head, self._head = int.from_bytes(self._head[3:]), self._head, b""
+        data = self._incoming.read(self._missing_bytes)
+        self._missing_bytes -= len(data)
+        if head or data:
+            self._before_feeding(head + data)
+            self._connection.bio_write(head + data)
+        return bool(head or data)
 
     def _before_feeding(self, data: bytes) -> None:
         """Whoever wants to see what the peer says first looks here. May raise: ssl.SSLError."""
 
     def _drain(self) -> None:
-        while True:
+        """Hand on what the connection wants to send. A KeyUpdate that a read asks for may wait for the next write."""
+        is_more = True
+        while is_more:
             try:
-                self._outgoing.write(self._connection.bio_read(CHUNK_BYTES))
-            except (SSL.WantReadError, SSL.Error):
+                data = self._connection.bio_read(CHUNK_BYTES)
+            except SSL.Error:  # nothing there
                 return
+            self._outgoing.write(data)
+            is_more = len(data) == CHUNK_BYTES
 
 
 def tls_context(
@@ -249,7 +269,7 @@ def ssl_failure(kind: type[ErrorT], code: int, words: str) -> ErrorT:
     return made
 
 
-def _unexpected_end() -> ssl.SSLEOFError:
+def _broken_off() -> ssl.SSLEOFError:
     return ssl_failure(ssl.SSLEOFError, ssl.SSL_ERROR_EOF, "the peer closed without saying so")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from OpenSSL import SSL
 
 from qanat.crypto.signing_keys import certificate_kind
-from qanat.crypto.tls_bytes import TlsObject, ssl_failure, tls_context
+from qanat.crypto.tls_bytes import TlsObject, tls_context
 from qanat.node.api.client_hello import FirstWords
 from qanat.node.api.handshake_told import NOT_HYBRID, Handshake, OnHandshake, refusal
 
@@ -56,7 +56,7 @@ class HybridObject(TlsObject):
                 raise  # a client that speaks plain HTTP would not understand an alert
             self._failed = error
             # As in ``alerts.py``: the loop writes the alert first, then the failure is told.
-            raise ssl_failure(ssl.SSLWantReadError, ssl.SSL_ERROR_WANT_READ, "the alert goes out first") from None
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert goes out first") from None
         if self._is_required and not self.is_hybrid:  # a server that we call; a client was told before
             late = not_hybrid(f"{self.group()} was agreed on")
             self._tell(refusal(late, None))
