@@ -190,6 +190,8 @@ class Policy:
             connections that do not.
         skip_psk: Routers may show a pre-shared key at SKIP doors of their own: "off", "forward_secret", or "plain",
             which adds the suite of TLS 1.2 that protects nothing recorded before the key is lost.
+        pki: What certificates hold and are signed with: "ecdsa-p256"; "ml-dsa-65"; or "ml-dsa-65-between-kmes", where
+            KMEs show each other ML-DSA-65, and applications P-256.
         calls_per_s: Calls of one SAE to one interface of its KME, with as many at once; None sets no limit.
         reserve_keys: Keys of the default size, for each direction of each SAE pair, that other pairs of the same two
             sites cannot take; 0: first come, first served.
@@ -209,6 +211,7 @@ class Policy:
     redelivery_s: float = 0.0
     pq_tls: str = "preferred"
     skip_psk: str = "off"
+    pki: str = "ecdsa-p256"
     calls_per_s: float | None = None
     reserve_keys: int = 0
 

@@ -161,6 +161,10 @@ class PolicyDocument(Document):
         default="off",
         description="SKIP doors for pre-shared keys; plain: also TLS 1.2 without an ephemeral key exchange",
     )
+    pki: Literal["ecdsa-p256", "ml-dsa-65-between-kmes", "ml-dsa-65"] = Field(
+        default="ecdsa-p256",
+        description="Certificates: ML-DSA-65 between KMEs only, or everywhere, where applications need OpenSSL 3.5",
+    )
     calls_per_s: float | None = Field(default=_LIMITS.calls_per_s, ge=1, le=1e6)
     reserve_keys: int = Field(default=_LIMITS.reserve_keys, ge=0, le=1_000_000)
 

@@ -116,6 +116,15 @@ def _turned_away(snapshot: Snapshot) -> Iterator[Sample]:
                 yield (kme["site"], door, reason), float(counts.get(reason, 0))
 
 
+def _handshakes(kind: str) -> Callable[[Snapshot], Iterable[Sample]]:
+    def samples(snapshot: Snapshot) -> Iterator[Sample]:
+        for kme in snapshot.get("kmes", ()):
+            for *labels, count in kme.get("tls", {}).get(kind, ()):
+                yield (kme["site"], *labels), float(count)
+
+    return samples
+
+
 _LINK = ("link", "a", "b")
 
 METRICS: tuple[Row, ...] = (
@@ -287,6 +296,19 @@ METRICS: tuple[Row, ...] = (
         "made room), timeout, failed.",
         labels=("site", "door", "reason"),
         samples=_turned_away,
+    ),
+    Row(
+        name="qanat_kme_handshakes_total",
+        help="TLS connections that came in since the KME started, by door, key exchange and key of the caller's "
+        "certificate; group unknown: Python's own ssl does not tell it.",
+        labels=("site", "door", "group", "certificate"),
+        samples=_handshakes("done"),
+    ),
+    Row(
+        name="qanat_kme_handshakes_refused_total",
+        help="TLS handshakes refused since the KME started, by door and reason.",
+        labels=("site", "door", "reason"),
+        samples=_handshakes("refused"),
     ),
     Row(
         name="qanat_audit_entries_total",
