@@ -26,7 +26,7 @@ fault = typer.Typer(no_args_is_help=True, help="Cut and mend fibres.")
 identity = typer.Typer(no_args_is_help=True, help="ML-DSA identities, by which two ends know each other.")
 audit = typer.Typer(no_args_is_help=True, help="What the KMEs wrote down: is it whole, and what does it say.")
 kme = typer.Typer(no_args_is_help=True, help="The key store of one KME.")
-integrate = typer.Typer(no_args_is_help=True, help="Give delivered keys to WireGuard, strongSwan and OpenSSL.")
+integrate = typer.Typer(no_args_is_help=True, help="Give delivered keys to WireGuard, strongSwan, OpenSSL and SSH.")
 sae = typer.Typer(no_args_is_help=True, help="Applications' certificates: enroll, renew, revoke.")
 groups = {
     "link": link,
