@@ -197,6 +197,7 @@ class Authority:
         stem = self.folder / f"{role}-{name}{label}"
         made = Files(stem.with_suffix(".pem"), stem.with_suffix(".key"), self.folder / "ca.pem")
         made.cert.write_bytes(cert)
+        made.key.touch(0o600)
         made.key.write_bytes(key)
         return made
 

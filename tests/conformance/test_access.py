@@ -210,3 +210,27 @@ def test_a_command_that_cannot_be_done_says_why(gate: LivePair, words: tuple[str
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_an_enrolled_folder_is_all_that_an_application_needs(gate: LivePair, tmp_path: Path) -> None:
+    state = gate.kmes.state.path
+    url = f"https://localhost:{gate.kmes.port(gate.site('m0'))}"
+    out = tmp_path / "m0"
+    silent = qanat("sae", "enroll", "m0", "--out", str(out), state=state)  # no hub runs here to say where the KME is
+    assert silent.returncode == 0, silent.stderr
+    assert "say it with --kme https://HOST:PORT" in silent.stdout
+    assert not (out / "application.toml").exists()
+    assert qanat("sae", "renew", "m0", "--out", str(out), "--kme", "kme.example:1", state=state).returncode == 2
+    done = qanat("sae", "renew", "m0", "--out", str(out), "--kme", url, "--kme", "https://standby:2", state=state)
+    assert done.returncode == 0, done.stderr
+    again = qanat("sae", "renew", "m0", "--out", str(out), state=state)  # an application elsewhere stays there
+    assert f"it asks {url}, then https://standby:2" in again.stdout
+    assert {path.name: path.stat().st_mode & 0o777 for path in out.iterdir()} == dict.fromkeys(
+        ("application.toml", "ca.pem", "cert.pem", "key.pem"), 0o600
+    )
+    moved = out.rename(tmp_path / "elsewhere")
+    words = ("key", "status", "m0", "s0", "--profile", str(moved / "application.toml"))
+    asked = subprocess.run(
+        [sys.executable, "-m", "qanat", *words], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (asked.returncode, "knows us as m0" in asked.stdout) == (0, True), asked.stderr

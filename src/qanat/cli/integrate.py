@@ -13,8 +13,7 @@ from uuid import UUID
 
 import typer
 
-from qanat.cli.keys import client_of
-from qanat.cli.place import running_state
+from qanat.cli.application import Told, client_of
 from qanat.core.errors import MisuseError, QanatError
 from qanat.core.ids import SaeId
 
@@ -26,8 +25,8 @@ CHARON_SOCKET = "/var/run/charon.vici"  # Debian's
 
 
 def rotate(
-    state: Path | None,
-    sae: str,
+    told: Told,
+    sae: str | None,
     peer: str,
     install: Callable[[DeliveredKey], None],
     listen: str | None,
@@ -41,7 +40,7 @@ def rotate(
     if (listen is None) == (connect is None):
         raise MisuseError("one end leads and the other follows; give --connect HOST:PORT or --listen HOST:PORT")
     address = _address(listen or connect or "")
-    with client_of(running_state(state), sae) as client:
+    with client_of(told, sae) as client:
         follower = None
         if listen is not None:
             follower = Follower(client, SaeId(peer), address, install, timeout_s=TIMEOUT_S)
@@ -82,14 +81,34 @@ def ppk_installer(
     return initiator(socket_path, connection.stem, found, child)
 
 
-def openssl(state: Path | None, sae: str, peer: str, file: Path, key_id: str | None) -> int:
+def tunnel_installer(
+    folder: Path, *, accept: str | None, forward: str, tunnel: str | None, is_leader: bool
+) -> Callable[[DeliveredKey], None]:
+    from qanat.sae.integrations.ssh import CONF, client, server  # noqa: PLC0415
+
+    conf = shlex.quote(str(folder / CONF))
+    if accept is not None and tunnel is None and not is_leader:
+        install = server(folder, _address(accept), _address(forward))
+        print(f"after the first key, start the tunnel here: stunnel {conf}", flush=True)
+        return install
+    if tunnel is not None and accept is None and is_leader:
+        install = client(folder, _address(tunnel))
+        print(f"after the first key: ssh -o ProxyCommand='stunnel {conf}' USER@HOST", flush=True)
+        return install
+    raise MisuseError(
+        "the server follows, the client leads: at the server give --accept HOST:PORT and --listen HOST:PORT, at the "
+        "client --tunnel HOST:PORT and --connect HOST:PORT"
+    )
+
+
+def openssl(told: Told, sae: str | None, peer: str, file: Path, key_id: str | None) -> int:
     from qanat.sae.integrations.openssl import write_session  # noqa: PLC0415
 
     try:
         chosen = UUID(key_id) if key_id is not None else None
     except ValueError:
         raise MisuseError(f"{key_id} is not a key ID") from None
-    with client_of(running_state(state), sae) as client:
+    with client_of(told, sae) as client:
         key = client.enc_keys(SaeId(peer), 1, 256)[0] if chosen is None else client.key_of(SaeId(peer), chosen)
     print(shlex.join(write_session(file, key)))
     return 0

@@ -1,42 +1,18 @@
-"""`qanat key get|take`: what an application does, with its certificate from the state directory."""
+"""`qanat key status|get|take`: what an application does."""
 
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from qanat.cli.place import running_state
+from qanat.cli.application import Told, client_of
 from qanat.cli.show import as_json_text
 from qanat.core.errors import MisuseError
 from qanat.core.ids import SaeId
 
 if TYPE_CHECKING:
-    from qanat.node.statedir import StateDir
-    from qanat.sae.client import KeyDeliveryClient
     from qanat.sae.keys import DeliveredKey
-
-
-def client_of(state: StateDir, sae: str) -> KeyDeliveryClient:
-    """The client of an SAE of the running network: its own certificate, its own site's KME.
-
-    Raises:
-        MisuseError: no such SAE.
-    """
-    from qanat.node.admin_client import ask  # noqa: PLC0415
-    from qanat.node.pki import sae_credentials  # noqa: PLC0415
-    from qanat.sae.client import KeyDeliveryClient  # noqa: PLC0415
-
-    found = ask(state, "sae", name=sae)
-    files = sae_credentials(state, SaeId(sae))
-    return KeyDeliveryClient(
-        host="127.0.0.1",
-        port=state.read_ports()["key_delivery"][found["site"]],
-        certfile=files.certfile,
-        keyfile=files.keyfile,
-        cafile=files.cafile,
-    )
 
 
 def _shown(key: DeliveredKey, is_revealing: bool) -> dict[str, Any]:
@@ -64,19 +40,31 @@ def _print(keys: list[DeliveredKey], *, as_json: bool, is_revealing: bool) -> in
     return 0
 
 
+def status(told: Told, sae: str, peer: str, *, as_json: bool) -> int:
+    """Exit code 0 when a key waits for this pair, else 1."""
+    with client_of(told, sae) as client:
+        found = client.status(SaeId(peer))
+    if as_json:
+        as_json_text({name: getattr(found, name) for name in found.__dataclass_fields__ if name != "extension"})
+    else:
+        print(f"{found.source_kme_id} knows us as {found.master}; {found.slave} asks {found.target_kme_id}")
+        print(f"{found.stored_key_count} keys of {found.key_size_bits} bits wait for the two")
+    return 0 if found.stored_key_count else 1
+
+
 def get(
-    state: Path | None, sae: str, peer: str, *, number: int, size_bits: int | None, as_json: bool, is_revealing: bool
+    told: Told, sae: str, peer: str, *, number: int, size_bits: int | None, as_json: bool, is_revealing: bool
 ) -> int:
-    with client_of(running_state(state), sae) as client:
+    with client_of(told, sae) as client:
         keys = client.enc_keys(SaeId(peer), number=number, size_bits=size_bits)
     return _print(list(keys), as_json=as_json, is_revealing=is_revealing)
 
 
-def take(state: Path | None, sae: str, peer: str, key_ids: list[str], *, as_json: bool, is_revealing: bool) -> int:
+def take(told: Told, sae: str, peer: str, key_ids: list[str], *, as_json: bool, is_revealing: bool) -> int:
     try:
         ids = [UUID(text) for text in key_ids]
     except ValueError:
         raise MisuseError(f"not a key ID: {', '.join(key_ids)}; `qanat key get` prints them") from None
-    with client_of(running_state(state), sae) as client:
+    with client_of(told, sae) as client:
         keys = client.dec_keys(SaeId(peer), ids)
     return _print(list(keys), as_json=as_json, is_revealing=is_revealing)

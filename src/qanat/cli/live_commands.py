@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from qanat.cli.app import Json, State, attack, audit, fault, key, link
+from qanat.cli.application import Told
+from qanat.cli.application_options import asks_a_kme
 
 
 @link.command("list")
@@ -35,35 +37,51 @@ def link_show(
     raise typer.Exit(live.link_block(state, name, block, as_json))
 
 
+@key.command("status")
+@asks_a_kme
+def key_status(
+    sae: Annotated[str, typer.Argument(help="Who asks.")],
+    peer: Annotated[str, typer.Argument(help="The application at the other end.")],
+    told: Told,
+    as_json: Json = False,
+) -> None:
+    """Ask the KME how many keys wait for a pair, without taking one; exit code 1 when none does."""
+    from qanat.cli import keys
+
+    raise typer.Exit(keys.status(told, sae, peer, as_json=as_json))
+
+
 @key.command("get")
+@asks_a_kme
 def key_get(
     sae: Annotated[str, typer.Argument(help="Who asks (the master SAE).")],
     peer: Annotated[str, typer.Argument(help="Who shall fetch the same keys (the slave SAE).")],
+    told: Told,
     number: Annotated[int, typer.Option(help="How many keys.")] = 1,
     size: Annotated[int | None, typer.Option(help="Bits per key.", show_default=False)] = None,
     as_json: Json = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Print the keys themselves.")] = False,
-    state: State = None,
 ) -> None:
     """Get new keys as the master SAE; prints key IDs, provenance and digests."""
     from qanat.cli import keys
 
-    raise typer.Exit(keys.get(state, sae, peer, number=number, size_bits=size, as_json=as_json, is_revealing=reveal))
+    raise typer.Exit(keys.get(told, sae, peer, number=number, size_bits=size, as_json=as_json, is_revealing=reveal))
 
 
 @key.command("take")
+@asks_a_kme
 def key_take(
     sae: Annotated[str, typer.Argument(help="Who asks (the slave SAE).")],
     peer: Annotated[str, typer.Argument(help="Who got the keys first (the master SAE).")],
     key_ids: Annotated[list[str], typer.Argument(help="Key IDs.")],
+    told: Told,
     as_json: Json = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Print the keys themselves.")] = False,
-    state: State = None,
 ) -> None:
     """Take keys by their IDs as the slave SAE."""
     from qanat.cli import keys
 
-    raise typer.Exit(keys.take(state, sae, peer, key_ids, as_json=as_json, is_revealing=reveal))
+    raise typer.Exit(keys.take(told, sae, peer, key_ids, as_json=as_json, is_revealing=reveal))
 
 
 @attack.command("list")

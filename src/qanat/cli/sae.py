@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,22 @@ def _known(state: StateDir, name: str) -> SaeId:
     return SaeId(name)
 
 
-def enroll(place: Path | None, name: str, *, days: int, out: Path | None, csr: Path | None, as_json: bool) -> int:
+def enroll(
+    place: Path | None,
+    name: str,
+    *,
+    days: int,
+    out: Path | None,
+    csr: Path | None,
+    kmes: Sequence[str] = (),
+    as_json: bool,
+) -> int:
+    from qanat.cli.bundle import check_addresses, write_bundle  # noqa: PLC0415
     from qanat.node.enrolment import enrol  # noqa: PLC0415
 
     if not 1 <= days <= 825:
         raise MisuseError(f"--days is between 1 and 825, not {days}")
+    check_addresses(kmes)
     state = running_state(place)
     request = None
     if csr is not None:
@@ -42,12 +54,21 @@ def enroll(place: Path | None, name: str, *, days: int, out: Path | None, csr: P
             request = csr.read_bytes()
         except OSError as error:
             raise MisuseError(f"{csr} cannot be read: {error.strerror}") from None
-    folder = enrol(state, _known(state, name), days=days, folder=out, csr=request)
+    sae = _known(state, name)
+    folder = enrol(state, sae, days=days, folder=out, csr=request)
+    known = write_bundle(state, sae, folder, kmes)
+    profile = folder / "application.toml" if known else None
     if as_json:
-        as_json_text({"sae": name, "folder": str(folder), "days": days, "cafile": str(state.ca / "cert.pem")})
+        cafile = str(folder / "ca.pem")
+        told = {"sae": name, "folder": str(folder), "days": days, "cafile": cafile, "kmes": list(known)}
+        as_json_text(told | {"profile": None if profile is None else str(profile)})
         return 0
     print(f"{name}: certificate for {days} days in {folder}")
-    print(f"its KME is checked with {state.ca / 'cert.pem'}")
+    if profile is None:
+        print("no application.toml was written: no network runs here, so where its KME listens is not known;")
+        print("say it with --kme https://HOST:PORT")
+    else:
+        print(f"its profile is {profile}: it asks {', then '.join(known)}")
     return 0
 
 

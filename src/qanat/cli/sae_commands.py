@@ -13,6 +13,15 @@ Days = Annotated[int, typer.Option(help="How long it is good.")]
 Out = Annotated[
     Path | None, typer.Option(help="Folder for it; the state directory's own if left out.", show_default=False)
 ]
+Kmes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kme",
+        help="Where it reaches its KME, https://HOST:PORT, for its profile; again for each that stands by.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
 
 
 @sae.command("list")
@@ -31,21 +40,24 @@ def sae_enroll(
     csr: Annotated[
         Path | None, typer.Option(help="Sign this request (PEM); its key stays where it is.", show_default=False)
     ] = None,
+    kme: Kmes = None,
     as_json: Json = False,
     state: State = None,
 ) -> None:
-    """Give an application of the network file a certificate."""
+    """Give an application of the network file a certificate, and a profile to ask its KME with."""
     from qanat.cli import sae as work
 
-    raise typer.Exit(work.enroll(state, name, days=days, out=out, csr=csr, as_json=as_json))
+    raise typer.Exit(work.enroll(state, name, days=days, out=out, csr=csr, kmes=kme or (), as_json=as_json))
 
 
 @sae.command("renew")
-def sae_renew(name: str, days: Days = 30, out: Out = None, as_json: Json = False, state: State = None) -> None:
+def sae_renew(
+    name: str, days: Days = 30, out: Out = None, kme: Kmes = None, as_json: Json = False, state: State = None
+) -> None:
     """A new key and certificate; the old one ends by itself."""
     from qanat.cli import sae as work
 
-    raise typer.Exit(work.enroll(state, name, days=days, out=out, csr=None, as_json=as_json))
+    raise typer.Exit(work.enroll(state, name, days=days, out=out, csr=None, kmes=kme or (), as_json=as_json))
 
 
 @sae.command("revoke")

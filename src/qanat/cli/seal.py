@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qanat.cli.keys import client_of
-from qanat.cli.place import running_state
+from qanat.cli.application import Told, application, client_of
 from qanat.core.errors import MisuseError
 from qanat.core.ids import KeyId, SaeId
 
 KEYS_PER_REQUEST = 128
 
 
-def seal(state: Path | None, file: Path, *, sae: str, to: str, out: Path | None, is_pad: bool) -> int:
+def seal(told: Told, file: Path, *, sae: str | None, to: str, out: Path | None, is_pad: bool) -> int:
     from qanat.sae.pad import pad_file, requests_for  # noqa: PLC0415
     from qanat.sae.seal import seal_file  # noqa: PLC0415
 
@@ -21,7 +20,7 @@ def seal(state: Path | None, file: Path, *, sae: str, to: str, out: Path | None,
         raise MisuseError(f"{file} is no file; name the one to seal")
     if not target.parent.is_dir():
         raise MisuseError(f"{target.parent} is no folder; name another place with --out")
-    with client_of(running_state(state), sae) as client:
+    with client_of(told, sae) as client:
         slave = SaeId(to)
         if is_pad:
             asked = requests_for(file.stat().st_size, client.status(slave))
@@ -37,7 +36,7 @@ def seal(state: Path | None, file: Path, *, sae: str, to: str, out: Path | None,
     return 0
 
 
-def open_(state: Path | None, file: Path, *, sae: str, out: Path | None) -> int:
+def open_(told: Told, file: Path, *, sae: str | None, out: Path | None) -> int:
     from qanat.sae.keys import DeliveredKey  # noqa: PLC0415
     from qanat.sae.pad import is_padded, open_padded, read_pad_header  # noqa: PLC0415
     from qanat.sae.seal import open_file, read_header  # noqa: PLC0415
@@ -49,9 +48,10 @@ def open_(state: Path | None, file: Path, *, sae: str, out: Path | None) -> int:
         raise MisuseError(f"{target} is there already; name another file with --out")
     padded = is_padded(file)
     slave = read_pad_header(file).slave if padded else read_header(file).slave
-    if slave != sae:  # before a key is asked for, and without a word about who could have it
-        raise MisuseError(f"{file} was sealed for {slave}, not for {sae}; only {slave} gets its key")
-    with client_of(running_state(state), sae) as client:
+    us = sae or application(told, sae).name
+    if slave != us:  # before a key is asked for, and without a word about who could have it
+        raise MisuseError(f"{file} was sealed for {slave}, not for {us}; only {slave} gets its key")
+    with client_of(told, sae) as client:
 
         def keys_of(master: SaeId, key_ids: list[KeyId]) -> list[DeliveredKey]:
             parts = [key_ids[at : at + KEYS_PER_REQUEST] for at in range(0, len(key_ids), KEYS_PER_REQUEST)]

@@ -83,6 +83,14 @@ class KeyDeliveryClient:
     ) -> None:
         self.close()
 
+    def connect(self) -> None:
+        """Be connected now, where the first request would do it: to learn early whether this KME can be reached.
+
+        Raises:
+            KmeUnreachable, KmeNotTrusted, OurCertificateRefused
+        """
+        self._connection.open()
+
     def close(self) -> None:
         self._connection.close()
 
