@@ -17,8 +17,9 @@ from live_pair import LINK, LiveKmes, LivePair, context_of, read_answer
 
 from qanat.core.ids import SaeId, SiteId
 from qanat.crypto.pki import issue, revocation_list
-from qanat.node.enrolment import enrol, issued, revoke
+from qanat.node.enrolment import enrol
 from qanat.node.pki import Credentials, kme_credentials
+from qanat.node.revocation import issued, revoke
 
 
 @pytest.fixture(scope="module")

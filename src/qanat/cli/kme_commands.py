@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from qanat.cli.afar import from_afar
 from qanat.cli.app import Json, State, kme
 
 
@@ -37,7 +38,17 @@ def kme_init_seal(
     raise typer.Exit(kme_work.init_seal(state, site, shares=shares, threshold=threshold))
 
 
+@kme.command("status")
+@from_afar("kme")
+def kme_status(site: str, as_json: Json = False, state: State = None) -> None:
+    """Is it sealed, and what does it hold? Exit code 1 when it is sealed."""
+    from qanat.cli import kme as kme_work
+
+    raise typer.Exit(kme_work.status(state, site, as_json=as_json))
+
+
 @kme.command("unseal")
+@from_afar("kme")
 def kme_unseal(site: str, state: State = None) -> None:
     """Give one share to a sealed KME: typed, or on standard input."""
     from qanat.cli import kme as kme_work
@@ -46,6 +57,7 @@ def kme_unseal(site: str, state: State = None) -> None:
 
 
 @kme.command("rotate")
+@from_afar("kme")
 def kme_rotate(site: str, as_json: Json = False, state: State = None) -> None:
     """Change the key encryption key of a running KME."""
     from qanat.cli import kme as kme_work

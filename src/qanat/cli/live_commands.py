@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from qanat.cli.afar import from_afar
 from qanat.cli.app import Json, State, attack, audit, fault, key, link
 
 
 @link.command("list")
+@from_afar("kme")
 def link_list(as_json: Json = False, state: State = None) -> None:
     """All links: state, QBER, rates, buffers."""
     from qanat.cli import live
@@ -18,6 +20,7 @@ def link_list(as_json: Json = False, state: State = None) -> None:
 
 
 @link.command("show")
+@from_afar("kme")
 def link_show(
     name: str,
     block: Annotated[
@@ -75,6 +78,7 @@ def attack_list(as_json: Json = False) -> None:
 
 
 @attack.command("start")
+@from_afar("kme")
 def attack_start(
     link_name: Annotated[str, typer.Argument(metavar="LINK")],
     kind: Annotated[str, typer.Argument(metavar="ATTACK", help="Its name; `qanat attack list` shows all.")],
@@ -95,6 +99,7 @@ def attack_start(
 
 
 @attack.command("stop")
+@from_afar("kme")
 def attack_stop(
     link_name: Annotated[str, typer.Argument(metavar="LINK")],
     kind: Annotated[
@@ -110,6 +115,7 @@ def attack_stop(
 
 
 @fault.command("cut")
+@from_afar("kme")
 def fault_cut(fibre: str, as_json: Json = False, state: State = None) -> None:
     """Cut a fibre."""
     from qanat.cli import live
@@ -118,6 +124,7 @@ def fault_cut(fibre: str, as_json: Json = False, state: State = None) -> None:
 
 
 @fault.command("mend")
+@from_afar("kme")
 def fault_mend(fibre: str, as_json: Json = False, state: State = None) -> None:
     """Mend it."""
     from qanat.cli import live

@@ -52,7 +52,7 @@ def enroll(place: Path | None, name: str, *, days: int, out: Path | None, csr: P
 
 
 def revoke(place: Path | None, name: str, *, as_json: bool) -> int:
-    from qanat.node.enrolment import revoke as revoke_all  # noqa: PLC0415
+    from qanat.node.revocation import revoke as revoke_all  # noqa: PLC0415
 
     count = revoke_all(running_state(place), SaeId(name))
     if as_json:
@@ -64,7 +64,7 @@ def revoke(place: Path | None, name: str, *, as_json: bool) -> int:
 
 
 def show(place: Path | None, *, as_json: bool) -> int:
-    from qanat.node.enrolment import issued  # noqa: PLC0415
+    from qanat.node.revocation import issued  # noqa: PLC0415
 
     rows = issued(running_state(place))
     if as_json:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
-from qanat.core.topology import Network
+from qanat.core.topology import Network, host_and_port
+from qanat.node.holders import APPLICATIONS, KMES, OPERATORS, Holders
 from qanat.node.kek import provide_kek
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
@@ -105,10 +106,11 @@ def provision(
     ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done)
     applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, before=ca)
     operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, before=ca)
+    ca.revoked, operators.revoked = _revoked(state, KMES), _revoked(state, OPERATORS)
     for site in network.sites:
-        ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
+        ca.provide(state.node(site), "kme", site, _kme_hosts(network, site, hosts))
         provide_kek(state, site)
-    applications.revoked = _revoked(state)
+    applications.revoked = _revoked(state, APPLICATIONS)
     for sae in network.saes:
         applications.provide(state.sae(sae), "sae", sae, [])
     operators.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
@@ -164,7 +166,7 @@ class _Ca:
         private_folder(folder)
         certfile, keyfile, urn = folder / "cert.pem", folder / "key.pem", f"urn:qanat:{role}:{name}"
         is_first = not certfile.exists()
-        if not is_first and self._still_good(certfile, keyfile, urn):
+        if not is_first and self._still_good(certfile, keyfile, urn) and self._names(certfile, hosts):
             self.done.kept.append(urn)
             return
         if not is_first and self._is_of_before(certfile):
@@ -173,6 +175,11 @@ class _Ca:
         write_private(keyfile, key)
         write_private(certfile, cert)
         (self.done.made if is_first else self.done.renewed).append(urn)
+
+    def _names(self, certfile: Path, hosts: list[str]) -> bool:
+        """Does this leaf say all addresses at which its holder serves? One that was revoked is not made anew for it."""
+        leaf = _certificate(certfile, certfile.read_bytes())
+        return leaf.serial_number in self.revoked or set(hosts) <= set(hosts_of(leaf))
 
     def _is_of_before(self, certfile: Path) -> bool:
         """Is this a leaf of the time when one CA served all roles?"""
@@ -220,10 +227,14 @@ class _Ca:
         )
 
 
-def _revoked(state: StateDir) -> frozenset[int]:
-    from qanat.node.enrolment import revoked_serials
+def _revoked(state: StateDir, holders: Holders) -> frozenset[int]:
+    """Those that are taken back by now; one whose end was only brought forward is renewed as any other."""
+    from datetime import UTC
 
-    return revoked_serials(state)
+    from qanat.node.revocation import revoked_serials
+
+    now = datetime.now(UTC)
+    return frozenset(serial for serial, since in revoked_serials(state, holders).items() if since <= now)
 
 
 def _check_ca(folder: Path, certificate: x509.Certificate, common_name: str, now: datetime) -> None:
@@ -250,6 +261,12 @@ def _credentials(state: StateDir, folder: Path) -> Credentials:
     return Credentials(folder / "cert.pem", folder / "key.pem", state.ca / "cert.pem")
 
 
+def _kme_hosts(network: Network, site: SiteId, hosts: Sequence[str]) -> list[str]:
+    """At which applications, other KMEs and operators find it."""
+    admin = network.sites[site].admin
+    return list(dict.fromkeys([*hosts, *_as_host(site, hosts), *([host_and_port(admin)[0]] if admin else [])]))
+
+
 def _as_host(site: SiteId, hosts: Sequence[str]) -> list[str]:
     """The site's id as a host name, where it can be one: an underscore or a dot at the end cannot."""
     return [site.lower()] if site.replace("-", "").isalnum() and not site.endswith("-") and site not in hosts else []
@@ -272,6 +289,22 @@ def _urns(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def hosts_of(certificate: x509.Certificate) -> list[str]:
+    """The host names and addresses that a leaf carries."""
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
+def hosts_of_file(certfile: Path) -> list[str]:
+    """Raises: EnvironmentProblem."""
+    return hosts_of(_certificate(certfile, certfile.read_bytes()))
 
 
 def _is_signed_by(leaf: x509.Certificate, ca: x509.Certificate) -> bool:

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from starlette.applications import Starlette
-from starlette.responses import Response
-
 from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
-from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.km.documents import KeyContainer, KeyRequest, Status
 from qanat.node.api import openapi
 from qanat.node.api.answers_kept import AnswersKept
+from qanat.node.api.door import ANSWER_TIMEOUT_S, Door, answered
 from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import (
     Refused,
@@ -35,10 +32,9 @@ from qanat.node.api.request import (
 )
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-ANSWER_TIMEOUT_S = 8.0  # the clients we know give up after ten
-BUSY = "the KME cannot answer now"
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope
 
 _log = logging.getLogger(__name__)
 
@@ -77,11 +73,7 @@ def create_app(
         on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
         redelivery_s: How long an answer with keys is kept for the same request of the same SAE; 0 keeps none.
     """
-    app = Starlette()
-    # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
-    # Starlette's and would be answered in plain text.
-    app.router.redirect_slashes = False
-    app.router.default = KeyDelivery(
+    return KeyDelivery(
         gateway,
         kme_id,
         call_limit(calls_per_s),
@@ -89,12 +81,13 @@ def create_app(
         on_burned,
         on_refused=on_refused,
         redelivery_s=redelivery_s,
-    )
-    return app
+    ).app()
 
 
-class KeyDelivery:
-    """The one endpoint. It never raises: whatever happens, the caller gets JSON."""
+class KeyDelivery(Door):
+    """The one endpoint."""
+
+    what = "key delivery interface"
 
     def __init__(
         self,
@@ -106,42 +99,13 @@ class KeyDelivery:
         on_refused: Callable[[str, int, str], None] | None = None,
         redelivery_s: float = 0.0,
     ) -> None:
-        self._gateway, self._kme_id = gateway, kme_id
-        self._limit, self._answer_timeout_s = limit, answer_timeout_s
-        self._on_burned, self._on_refused = on_burned or (lambda _: None), on_refused
+        super().__init__(kme_id, limit, on_refused)
+        self._gateway, self._answer_timeout_s = gateway, answer_timeout_s
+        self._on_burned = on_burned or (lambda _: None)
         self._kept = AnswersKept(redelivery_s, self._on_burned)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return  # the server starts no lifespan and speaks no WebSocket
-        response = await self._response(scope, receive)
-        if response is not None:
-            response.headers.update(self._kept.headers())
-            await response(scope, receive, send)
-
-    async def _response(self, scope: Scope, receive: Receive) -> Response | None:
-        """None when the client has gone before its request was whole."""
-        try:
-            return await self._answer(scope, receive)
-        except Refused as refused:
-            self._tell(scope, refused.status_code, refused.message)
-            return answered(refused.status_code, _said(refused.message), refused.headers)
-        except KeyDeliveryError as error:
-            self._tell(scope, error.status_code, error.message)
-            return _error_response(error)
-        except TimeoutError:
-            _log.warning("KME %s: no answer within %g s", self._kme_id, self._answer_timeout_s)
-        except asyncio.CancelledError:
-            _log.info("KME %s: a request ended by shutdown", self._kme_id)
-        except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
-            _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
-        self._tell(scope, 503, BUSY)
-        return answered(503, _said(BUSY), {"Retry-After": "1"})
-
-    def _tell(self, scope: Scope, status_code: int, message: str) -> None:
-        if self._on_refused is not None:
-            tls = scope.get("extensions", {}).get("tls", {})
-            self._on_refused(tls.get("name") or tls.get("refused", ""), status_code, message)
+    def _headers(self) -> dict[str, str]:
+        return self._kept.headers()
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         caller = caller_of(scope)
@@ -180,12 +144,6 @@ class KeyDelivery:
             return await self._gateway.enc_keys(caller, other, _key_request(scope, body))
         return await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
 
-    def _count_call(self, caller: SaeId) -> None:
-        wait_s = self._limit.wait_s(caller) if self._limit is not None else 0.0
-        if wait_s > 0:
-            wait_ms = math.ceil(wait_s * 1000)
-            raise KeyDeliveryError(429, "too many calls from this SAE", [{"retry_after_ms": wait_ms}], wait_ms)
-
 
 def _key_request(scope: Scope, body: bytes) -> KeyRequest:
     if scope["method"] == "GET":
@@ -210,19 +168,3 @@ def _key_ids(scope: Scope, body: bytes) -> list[KeyId]:
 def _refuse_body(body: bytes) -> None:
     if body:
         raise Refused(400, "GET carries no body; use POST")
-
-
-def _error_response(error: KeyDeliveryError) -> Response:
-    headers = {}
-    if error.retry_after_ms is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
-    return answered(error.status_code, documents.encode(error.document), headers)
-
-
-def _said(message: str) -> bytes:
-    return documents.encode(ErrorDocument(message=message))
-
-
-def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    # A key in a cache would be a second copy of it.
-    return Response(body, status_code, {"Cache-Control": "no-store", **(headers or {})}, "application/json")

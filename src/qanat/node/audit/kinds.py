@@ -35,6 +35,11 @@ OWN_KINDS = {
     "peer": "What another KME did against the protocol, counted likewise.",
     "void": "The entries named were written, but their group was never committed: nothing of it left.",
     "recovered": "The last line was torn when the process died; its bytes are removed and described.",
+    "admin": "An operator asked something of this KME over HTTPS: who, what, and how it ended.",
+    "enrolled": "A CA of the network gave somebody a certificate.",
+    "renewed": "An application renewed its own certificate; until when the old one is still good.",
+    "revoked": "All certificates of somebody were taken back.",
+    "identity_refused": "Somebody asked for a certificate or a revocation and was refused.",
     "broken": "The files ended before what the key store remembers: lines were cut off or files taken away.",
 }
 

@@ -103,8 +103,11 @@ class AuditLog:
 
     # --- writing
 
-    def append(self, rows: Sequence[Row], now_ns: int) -> None:
+    def append(self, rows: Sequence[Row], now_ns: int, *, is_signed: bool = False) -> None:
         """Write; the flush to the disk begins and ``settle`` waits for it.
+
+        Args:
+            is_signed: With a signature at once, not when the next is due.
 
         Raises:
             EnvironmentProblem: it cannot be written. The log is then to be closed and opened again.
@@ -114,7 +117,7 @@ class AuditLog:
             self._add(lines, kind, facts, now_ns)
         is_due = now_ns - self._checkpoint_ns >= CHECKPOINT_NS or self._since_checkpoint >= CHECKPOINT_ENTRIES
         is_full = self._size_bytes + sum(map(len, lines)) >= self._file_bytes_max
-        if is_due or is_full or rows[-1][0] == "stopped":
+        if is_signed or is_due or is_full or rows[-1][0] == "stopped":
             self._add_checkpoint(lines, now_ns)
         with _told(self._path):
             self._write(b"".join(line + b"\n" for line in lines))

@@ -20,6 +20,7 @@ from qanat.node.access import RELOAD_S, Admission
 from qanat.node.api.server import HttpsServer
 from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
+from qanat.node.holders import KMES, OPERATORS
 from qanat.node.kek import kek_path
 from qanat.node.messages import (
     KQ1,
@@ -32,6 +33,7 @@ from qanat.node.messages import (
     key_block_from_message,
 )
 from qanat.node.pki import kme_credentials
+from qanat.node.processes.admin_desk import Desk
 from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.doors import Doors
@@ -66,8 +68,13 @@ class SiteKme:
         self._commands: list[Command] = []
         self._commanded = asyncio.Event()
         context = client_context(self._credentials, is_pq_required=self._is_pq_required)
-        self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
-        self._admission = Admission(self._state)
+        self._admission, self._kmes = Admission(self._state), Admission(self._state, KMES)
+        self._operators = Admission(self._state, OPERATORS)
+        self._lines = {
+            peer: PeerLine(peer, port, context, self._kmes.admits)
+            for peer, port in config.ports.peers.items()
+            if peer != site
+        }
         self._borders = self._make_borders()
         self.trail = provide_trail(self._state, site, self._entropy, config.network.name)
         self.thread = WriterThread(
@@ -84,6 +91,7 @@ class SiteKme:
             credentials=self._credentials,
             gateway=self.gateway,
             admission=self._admission,
+            operators=self._operators,
             entropy=self._entropy,
             on_refused=self._refused,
         )
@@ -193,7 +201,8 @@ class SiteKme:
     async def _watch_access(self) -> None:
         while True:
             await asyncio.sleep(RELOAD_S)
-            self._admission.look()
+            for admission in (self._admission, self._kmes, self._operators):
+                admission.look()
 
     async def _report(self) -> None:
         while True:
@@ -216,7 +225,16 @@ class SiteKme:
         socket = self._state.socket_path(seal_socket(self._site))
         socket.unlink(missing_ok=True)  # of a process that was killed
         operator = await asyncio.start_unix_server(served(operator_door.serve), socket)
-        doors = self._doors.https(self._borders)
+        desk = Desk(
+            site=self._site,
+            thread=self.thread,
+            trail=self.trail,
+            sealing=self._sealing,
+            seal_door=operator_door,
+            hub=self._config.sockets[hub_socket()],
+        )
+        doors = self._doors.https(self._borders) + self._doors.admin(desk)
+        watching = asyncio.create_task(self._watch_access())  # a sealed KME listens to operators
         async with operator:
             try:
                 if self._sealing.is_sealed:
@@ -224,6 +242,7 @@ class SiteKme:
                 await operator_door.opened.wait()
                 await self._serve(doors, started)
             finally:
+                watching.cancel()
                 await _stop(doors)
 
     async def _start_sealed(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
@@ -250,6 +269,7 @@ class SiteKme:
             self._credentials,
             self._from_peer,
             is_pq_required=self._is_pq_required,
+            admits=self._kmes.admits,
         )
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
@@ -258,7 +278,6 @@ class SiteKme:
         started.set()
         async with peers, modules, streams, asyncio.TaskGroup() as group:
             group.create_task(self._report())
-            group.create_task(self._watch_access())
             group.create_task(self._obey())
             for line in self._lines.values():
                 group.create_task(line.run())

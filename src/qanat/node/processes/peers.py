@@ -9,14 +9,19 @@ from collections import deque
 from collections.abc import Callable
 
 from qanat.core.ids import SiteId
-from qanat.node.api.protocol import Peer, peer_of
+from qanat.node.api.protocol import Admits, Peer, peer_of
 from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
 from qanat.node.pki import Credentials
 from qanat.node.wire import close, frames, keep_connected, served, write_frame
 
+LOOK_S = 0.2  # how late an idle connection meets a revocation, after the half second in which the list is read
 QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
 
 Receive = Callable[[SiteId, bytes], None]
+
+
+def _admit_all(_name: str, _serial: int) -> bool:
+    return True
 
 
 def _server_context(credentials: Credentials, *, is_pq_required: bool) -> ssl.SSLContext:
@@ -49,16 +54,21 @@ def client_context(credentials: Credentials, *, is_pq_required: bool = False) ->
     return context
 
 
-def _is_kme(peer: Peer) -> bool:
-    """Does its certificate, which TLS has verified, say so, and still?"""
-    return peer.role == "kme" and time.time() < peer.until_s
+def _is_kme(peer: Peer, admits: Admits) -> bool:
+    """Does its certificate, which TLS has verified, say so, and still, and was it not taken back?"""
+    return peer.role == "kme" and time.time() < peer.until_s and admits(peer.name, peer.serial)
 
 
 class PeerLine:
-    """Our frames to one peer KME."""
+    """Our frames to one peer KME.
 
-    def __init__(self, peer: SiteId, port: int, context: ssl.SSLContext) -> None:
+    Args:
+        admits: Asked again and again while connected: is the peer's certificate still good?
+    """
+
+    def __init__(self, peer: SiteId, port: int, context: ssl.SSLContext, admits: Admits = _admit_all) -> None:
         self._peer = peer
+        self._admits = admits
         self._port = port
         self._context = context
         self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
@@ -77,37 +87,55 @@ class PeerLine:
         )
         reader, writer = await opening
         peer = peer_of(writer.transport)
-        if not _is_kme(peer) or peer.name != self._peer:
+        if not _is_kme(peer, self._admits) or peer.name != self._peer:
             await close(writer)
-            raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}")
+            raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}, or no longer")
         return reader, writer
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ended = asyncio.create_task(reader.read(1))  # the peer never speaks here: any byte or end is the end
+        peer = peer_of(writer.transport)
         try:
             while not ended.done():
                 while self._queue:
+                    if not _is_kme(peer, self._admits):
+                        return
                     write_frame(writer, self._queue.popleft())
                 await writer.drain()
                 self._filled.clear()
                 filled = asyncio.create_task(self._filled.wait())
-                await asyncio.wait({ended, filled}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({ended, filled}, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_S)
                 filled.cancel()
+                if not _is_kme(peer, self._admits):
+                    return
         finally:
             ended.cancel()
 
 
 async def listen(
-    port: int, credentials: Credentials, receive: Receive, *, is_pq_required: bool = False
+    port: int,
+    credentials: Credentials,
+    receive: Receive,
+    *,
+    is_pq_required: bool = False,
+    admits: Admits = _admit_all,
 ) -> asyncio.Server:
-    """Accept frames of other KMEs; the sender is who its certificate says."""
+    """Accept frames of other KMEs; the sender is who its certificate says.
+
+    Args:
+        admits: Asked at each frame, and while none comes: is the sender's certificate still good?
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = peer_of(writer.transport)
-        async for frame in frames(reader):
-            if not _is_kme(peer):  # asked at each frame: a connection may outlive its certificate
-                return
-            receive(SiteId(peer.name), frame)
+        watched = asyncio.create_task(_close_when_taken_back(writer, peer, admits))
+        try:
+            async for frame in frames(reader):
+                if not _is_kme(peer, admits):  # asked at each frame: a connection may outlive its certificate
+                    return
+                receive(SiteId(peer.name), frame)
+        finally:
+            watched.cancel()
 
     return await asyncio.start_server(
         served(serve),
@@ -116,3 +144,10 @@ async def listen(
         ssl=_server_context(credentials, is_pq_required=is_pq_required),
         ssl_handshake_timeout=5,
     )
+
+
+async def _close_when_taken_back(writer: asyncio.StreamWriter, peer: Peer, admits: Admits) -> None:
+    """A peer that says nothing would keep its connection, and a half frame on it, for as long as it likes."""
+    while _is_kme(peer, admits):
+        await asyncio.sleep(LOOK_S)
+    writer.transport.abort()
