@@ -32,7 +32,7 @@ def from_afar(door: str) -> Callable[[Callable[..., None]], Callable[..., None]]
     Args:
         door: "kme" or "registrar": whose door, and the name of the option.
     """
-    help_ = f"Ask over HTTPS instead, https://HOST:PORT of the {'KME' if door == 'kme' else door}'s door for operators."
+    help_ = f"Ask over HTTPS instead, https://HOST:PORT of {'the KME' if door == 'kme' else 'the registrar'}."
     shared = [
         ("url", Annotated[str | None, typer.Option(f"--{door}", help=help_, metavar="URL", show_default=False)]),
         *(

@@ -49,13 +49,14 @@ _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2F
 _CLOCK_SKEW: Final = timedelta(minutes=5)  # a leaf is valid at once at a peer whose clock is a little behind
 
 
-RoleName = Literal["kme", "sae", "controller", "admin"]
+RoleName = Literal["kme", "sae", "controller", "admin", "registrar"]
 
 _USAGES: Final = {
     CertificateRole.KME: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     CertificateRole.CONTROLLER: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     CertificateRole.SAE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     CertificateRole.ADMIN: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    CertificateRole.REGISTRAR: (ExtendedKeyUsageOID.SERVER_AUTH,),  # of the KMEs' CA, and no client at their doors
 }
 
 

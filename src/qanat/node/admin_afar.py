@@ -38,6 +38,14 @@ class NotReached(EnvironmentProblem):
     there, and that certificate, key and CA file are of this network and for this door."""
 
 
+class RefusedAfar(Refused):
+    """The door did not do this; the sentence above says why."""
+
+    def __init__(self, detail: str, exit_code: int, status_code: int) -> None:
+        super().__init__(detail, exit_code)
+        self.status_code = status_code
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Afar:
     """One door.
@@ -67,7 +75,7 @@ class Afar:
         return self.post(f"/admin/v1/network/{quote(verb, safe='')}", arguments)
 
     def _asked(self, method: str, path: str, body: bytes) -> Any:
-        """Raises: NotReached; Refused, as the door said; MisuseError, for what is no address."""
+        """Raises: NotReached; RefusedAfar, as the door said; MisuseError, for what is no address."""
         host, port = _parts(self.url)
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
@@ -83,7 +91,8 @@ class Afar:
         said = found if isinstance(found, dict) else {}
         details = said.get("details") or [{}]
         exit_code = details[0].get("exit_code") if isinstance(details[0], dict) else None
-        raise Refused(str(said.get("message", f"status {status}")), exit_code or EXIT_OF_STATUS.get(status, 1))
+        message = str(said.get("message", f"status {status}"))
+        raise RefusedAfar(message, exit_code or EXIT_OF_STATUS.get(status, 1), status)
 
     async def _exchanged(self, host: str, port: int, request: bytes) -> bytes:
         try:
@@ -156,7 +165,7 @@ def _answer_of(data: bytes) -> tuple[int, Any]:
 
 def _words(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
-        return f"TLS ends: {error.reason or error}"
+        return f"TLS ends: {getattr(error, 'reason', None) or error}"
     return "no answer in time" if isinstance(error, TimeoutError) else " ".join(str(error).split())
 
 

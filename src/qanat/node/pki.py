@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
-from qanat.core.topology import Network, host_and_port
+from qanat.core.topology import Network, Registrar, host_and_port
 from qanat.node.holders import APPLICATIONS, KMES, OPERATORS, Holders
 from qanat.node.kek import provide_kek
 from qanat.node.privatefile import private_folder, write_private
@@ -26,7 +26,7 @@ LEAF_DAYS = 365
 RENEW_BEFORE = timedelta(days=60)  # a network that is started every other month never meets an expired leaf
 RENEW_PART = 6  # of a short-lived leaf: only its last sixth is too late
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-CONTROLLER, ADMIN = "controller", "admin"
+CONTROLLER, ADMIN, REGISTRAR = "controller", "admin", "registrar"
 _SAE_URN = "urn:qanat:sae:"
 
 
@@ -86,6 +86,10 @@ def identity_credentials(state: StateDir, name: str) -> Credentials:
     return _credentials(state, state.identity(name))
 
 
+def registrar_credentials(state: StateDir) -> Credentials:
+    return _credentials(state, state.registrar)
+
+
 def provision(
     state: StateDir, network: Network, now: datetime, *, hosts: Sequence[str] = LOOPBACK_HOSTS
 ) -> Provisioned:
@@ -110,6 +114,8 @@ def provision(
     for site in network.sites:
         ca.provide(state.node(site), "kme", site, _kme_hosts(network, site, hosts))
         provide_kek(state, site)
+    if network.registrar is not None:
+        ca.provide(state.registrar, "registrar", REGISTRAR, _registrar_hosts(network.registrar, hosts))
     applications.revoked = _revoked(state, APPLICATIONS)
     for sae in network.saes:
         applications.provide(state.sae(sae), "sae", sae, [])
@@ -265,6 +271,11 @@ def _kme_hosts(network: Network, site: SiteId, hosts: Sequence[str]) -> list[str
     """At which applications, other KMEs and operators find it."""
     admin = network.sites[site].admin
     return list(dict.fromkeys([*hosts, *_as_host(site, hosts), *([host_and_port(admin)[0]] if admin else [])]))
+
+
+def _registrar_hosts(registrar: Registrar, hosts: Sequence[str]) -> list[str]:
+    own = [host_and_port(address)[0] for address in (registrar.operators, registrar.applications) if address]
+    return list(dict.fromkeys([*hosts, *own]))
 
 
 def _as_host(site: SiteId, hosts: Sequence[str]) -> list[str]:

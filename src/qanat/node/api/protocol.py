@@ -90,7 +90,12 @@ class IdentifyingProtocol(HttpToolsProtocol):
         self._was_good = self._may_call()
         peer = self._peer if self._was_good else NOBODY
         self.scope["extensions"] = {
-            "tls": {"role": peer.role, "name": peer.name, "refused": "" if self._was_good else self._peer.name},
+            "tls": {
+                "role": peer.role,
+                "name": peer.name,
+                "refused": "" if self._was_good else self._peer.name,
+                "certificate": self._certificate,
+            },
             "qanat.connection": {"is_gone": self.transport.is_closing},
         }
         self._head_bytes, self._is_in_head = 0, True
@@ -119,6 +124,11 @@ class IdentifyingProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Called when the parser gives up."""
         self._refuse(*self._refusal)
+
+    def _certificate(self) -> bytes:
+        """The peer's, in DER, for the few who need more of it than its name."""
+        tls = self.transport.get_extra_info("ssl_object")
+        return bytes(tls.getpeercert(binary_form=True) or b"")
 
     def _may_call(self) -> bool:
         return time.time() < self._peer.until_s and self.admits(self._peer.name, self._peer.serial)
