@@ -16,12 +16,12 @@ import msgspec
 from qanat.core.ids import SaeId
 from qanat.km.documents import KeyDeliveryError
 from qanat.node.api import admin_openapi
+from qanat.node.api.answers import Answer
 from qanat.node.api.door import Door, answered
 from qanat.node.api.limits import CallLimit
 from qanat.node.api.request import Refused, body_of, check_content_type, is_openapi, query_of
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
     from starlette.types import Receive, Scope
 
 PREFIX = "/admin/v1"
@@ -105,9 +105,9 @@ def body_as(kind: type[BodyT], scope: Scope, body: bytes) -> BodyT:
 class OperatorDoor(Door):
     """What all doors for operators do before they look at the path."""
 
-    what = "door for operators"
+    what, caller = "door for operators", "operator"
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         operator = operator_of(scope)
         self._count_call(SaeId(operator))
         if is_openapi(scope):

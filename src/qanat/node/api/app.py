@@ -16,6 +16,7 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import KeyContainer, KeyRequest, Status
 from qanat.node.api import openapi
+from qanat.node.api.answers import Answer
 from qanat.node.api.answers_kept import AnswersKept
 from qanat.node.api.door import ANSWER_TIMEOUT_S, Door, answered
 from qanat.node.api.limits import CallLimit, call_limit
@@ -32,8 +33,6 @@ from qanat.node.api.request import (
 )
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.responses import Response
     from starlette.types import Receive, Scope
 
 _log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def create_app(
     on_burned: Callable[[int], None] | None = None,
     on_refused: Callable[[str, int, str], None] | None = None,
     redelivery_s: float = 0.0,
-) -> Starlette:
+) -> KeyDelivery:
     """The key delivery interface of one KME.
 
     Args:
@@ -81,7 +80,7 @@ def create_app(
         on_burned,
         on_refused=on_refused,
         redelivery_s=redelivery_s,
-    ).app()
+    )
 
 
 class KeyDelivery(Door):
@@ -107,7 +106,7 @@ class KeyDelivery(Door):
     def _headers(self) -> dict[str, str]:
         return self._kept.headers()
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         caller = caller_of(scope)
         self._count_call(caller)
         if is_openapi(scope):
@@ -122,10 +121,10 @@ class KeyDelivery(Door):
             if method == "status":
                 query_of(scope, ())
                 return answered(200, documents.encode(await self._gateway.status(caller, other)))
-            take = partial(self._take, scope, caller, other, method, body)
             if name is None:
-                container = await take()
+                container = await self._take(scope, caller, other, method, body)
             else:
+                take = partial(self._take, scope, caller, other, method, body)
                 container = await self._kept.container(scope, caller, name, body, take)
         is_lost = is_gone(scope)
         if name is not None:

@@ -11,12 +11,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
-from starlette.responses import Response
-
 from qanat.core.ids import SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyDeliveryError
+from qanat.node.api.answers import Answer
 from qanat.node.api.limits import CallLimit
 from qanat.node.api.request import Refused
 
@@ -30,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Door:
-    """One endpoint. It never raises.
+    """One endpoint, an ASGI application. It never raises.
 
     Args:
         name: Named in logs.
@@ -38,22 +36,13 @@ class Door:
         on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
     """
 
-    what = "interface"
+    what, caller = "interface", "SAE"
 
     def __init__(
         self, name: str, limit: CallLimit | None, on_refused: Callable[[str, int, str], None] | None = None
     ) -> None:
         self._kme_id, self._limit, self._on_refused = name, limit, on_refused
         self._answer_timeout_s = ANSWER_TIMEOUT_S
-
-    def app(self) -> Starlette:
-        """As an ASGI application."""
-        made = Starlette()
-        # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
-        # Starlette's and would be answered in plain text.
-        made.router.redirect_slashes = False
-        made.router.default = self
-        return made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,11 +56,11 @@ class Door:
         """Of every answer."""
         return {}
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         """None when the client has gone before its request was whole."""
         raise NotImplementedError
 
-    async def _response(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _response(self, scope: Scope, receive: Receive) -> Answer | None:
         try:
             return await self._answer(scope, receive)
         except Refused as refused:
@@ -98,10 +87,12 @@ class Door:
         wait_s = self._limit.wait_s(caller) if self._limit is not None else 0.0
         if wait_s > 0:
             wait_ms = math.ceil(wait_s * 1000)
-            raise KeyDeliveryError(429, "too many calls from this SAE", [{"retry_after_ms": wait_ms}], wait_ms)
+            raise KeyDeliveryError(
+                429, f"too many calls from this {self.caller}", [{"retry_after_ms": wait_ms}], wait_ms
+            )
 
 
-def _error_response(error: KeyDeliveryError) -> Response:
+def _error_response(error: KeyDeliveryError) -> Answer:
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
@@ -113,6 +104,5 @@ def said(message: str) -> bytes:
     return documents.encode(ErrorDocument(message=message))
 
 
-def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    # A key in a cache would be a second copy of it.
-    return Response(body, status_code, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
+def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Answer:
+    return Answer(status_code, body, headers)

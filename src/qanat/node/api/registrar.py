@@ -12,12 +12,12 @@ import msgspec
 
 from qanat.node.api import admin_openapi
 from qanat.node.api.admin import Nothing, OperatorDoor, body_as, check_verb
+from qanat.node.api.answers import Answer
 from qanat.node.api.door import Door, answered
 from qanat.node.api.limits import CallLimit
 from qanat.node.api.request import Refused, body_of, caller_of, query_of
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
     from starlette.types import Receive, Scope
 
 RENEWAL_PATH = "/renew/v1/certificate"
@@ -83,7 +83,7 @@ class RenewalDoor(Door):
         super().__init__("registrar", limit, on_refused)
         self._desk = desk
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         name = caller_of(scope)
         if (scope.get("raw_path") or scope["path"].encode()) != RENEWAL_PATH.encode():
             raise Refused(404, f"no such path; this door has {RENEWAL_PATH}")

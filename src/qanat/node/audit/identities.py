@@ -38,7 +38,7 @@ def note(state: StateDir, rows: Sequence[Row]) -> None:
         )
         try:
             log.append(rows, now_ns, is_signed=True)
-            log.settle()
+            log.flush()
             write_private(state.registrar / HEAD, msgspec.msgpack.encode((log.count, log.head)))
         finally:
             log.close()

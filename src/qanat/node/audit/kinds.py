@@ -35,6 +35,7 @@ OWN_KINDS = {
     "peer": "What another KME did against the protocol, counted likewise.",
     "void": "The entries named were written, but their group was never committed: nothing of it left.",
     "recovered": "The last line was torn when the process died; its bytes are removed and described.",
+    "restored": "Lines that the file had lost, with the power as a rule, were put back from the key store.",
     "admin": "An operator asked something of this KME over HTTPS: who, what, and how it ended.",
     "enrolled": "A CA of the network gave somebody a certificate.",
     "renewed": "An application renewed its own certificate; until when the old one is still good.",

@@ -28,7 +28,7 @@ def provide_trail(state: StateDir, site: SiteId, entropy: Entropy, network: str)
         "audit_key": keys.signing.verifying_key.fingerprint.hex(),
     }
     return Trail(
-        opened=lambda head, now_ns: AuditLog(folder, keys, kme_id=kme_id, now_ns=now_ns, head=head),
+        opened=lambda head, now_ns, lost: AuditLog(folder, keys, kme_id=kme_id, now_ns=now_ns, head=head, lost=lost),
         key_id_key=keys.key_id_key,
         started=("started", dict(started)),
     )

@@ -10,26 +10,29 @@ import msgspec
 from qanat.km.events import PeerMisbehaved
 from qanat.km.store import Store
 from qanat.node.audit.kinds import Row, row_of
-from qanat.node.audit.log import AuditLog
+from qanat.node.audit.log import AuditLog, Lost
 from qanat.node.audit.refusals import Refusals
+from qanat.node.audit.tail import Tail, lines_after
 
 FACT = ("audit", "head")
 GREETING_MAX = 64  # rows that wait in memory for the store to be opened
+
+
+Opened = Callable[[tuple[int, str] | None, int, Lost], AuditLog]
 
 
 class Trail:
     """The audit of one KME, opened again after every failure.
 
     Args:
-        opened: Makes the log, given the head that the store remembers and the time.
+        opened: Makes the log, given the head that the store remembers, the time, and what else the store has.
         started: Facts of the ``started`` entry.
     """
 
-    def __init__(
-        self, *, opened: Callable[[tuple[int, str] | None, int], AuditLog], key_id_key: bytes, started: Row
-    ) -> None:
+    def __init__(self, *, opened: Opened, key_id_key: bytes, started: Row) -> None:
         self._opened, self._key_id_key, self._started = opened, key_id_key, started
         self._log: AuditLog | None = None
+        self._tail = Tail(0)
         self._greeting: list[Row] = [started]
         self._noted: list[Row] = []
         self.refusals = Refusals()
@@ -66,7 +69,7 @@ class Trail:
         """Inside the group's transaction, last: write its entries and note the head in the store.
 
         Returns:
-            To be called after the commit: waits until the entries are on the disk, and raises when they cannot be.
+            To be called after the commit: then they are counted.
 
         Raises:
             EnvironmentProblem: the audit cannot be written; the group must not be committed.
@@ -85,22 +88,20 @@ class Trail:
             return lambda: None
         try:
             log = self._open(store, now_ns)
-            log.append(rows, now_ns)
+            lines = log.append(rows, now_ns)
+            if self._tail.is_due(now_ns):
+                log.flush()
+                self._tail.flushed(now_ns)
+            else:
+                self._tail.keep(store, lines)
         except BaseException:
             self.failure_count += 1
             raise
         store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
         head = (log.count, log.head)
-        return lambda: self._committed(log, rows, counted, head, now_ns, len(greeting))
+        return lambda: self._committed(rows, counted, head, now_ns, len(greeting))
 
-    def _committed(
-        self, log: AuditLog, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int, greeted: int
-    ) -> None:
-        try:
-            log.settle()
-        except BaseException:
-            self.failure_count += 1
-            raise
+    def _committed(self, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int, greeted: int) -> None:
         self._committed_head = head
         self.entry_count += len(rows)
         del self._greeting[:greeted]
@@ -109,9 +110,11 @@ class Trail:
 
     def _open(self, store: Store, now_ns: int) -> AuditLog:
         if self._log is None:
-            value = store.load().facts.get(FACT)
+            facts = store.load().facts
+            value = facts.get(FACT)
             head = None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
-            self._log = self._opened(head, now_ns)
+            self._log = self._opened(head, now_ns, lambda count, last: lines_after(facts, count, last))
+            self._tail.flushed(now_ns)
         return self._log
 
     def failed(self) -> None:
@@ -126,7 +129,7 @@ class Trail:
         with store.transaction():
             log = self._open(store, now_ns)
             log.append([*self.refusals.rows(), ("stopped", {})], now_ns)
+            log.flush()
             store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
-        log.settle()
         log.close()
         self._log = None

@@ -99,7 +99,7 @@ class Doors:
             return []
         host, port = host_and_port(address)
         door = serve(
-            KmeAdminDoor(desk, self._name, call_limit(CALLS_PER_S), self.on_refused).app(),
+            KmeAdminDoor(desk, self._name, call_limit(CALLS_PER_S), self.on_refused),
             host=host,
             port=port,
             certfile=self.credentials.certfile,

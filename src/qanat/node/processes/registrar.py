@@ -147,7 +147,7 @@ def _server(config: ChildConfig, address: str, door: Door, cafile: str, admits: 
     host, port = host_and_port(address)
     files = registrar_credentials(StateDir(config.state))
     return serve(
-        door.app(),
+        door,
         host=host,
         port=port,
         certfile=files.certfile,
