@@ -29,6 +29,9 @@ kme = typer.Typer(no_args_is_help=True, help="One KME: its key store, its seal, 
 integrate = typer.Typer(no_args_is_help=True, help="Give delivered keys to WireGuard, strongSwan and OpenSSL.")
 operator = typer.Typer(no_args_is_help=True, help="Operators' certificates, for doors that are reached from afar.")
 sae = typer.Typer(no_args_is_help=True, help="Applications' certificates: enroll, renew, revoke.")
+skip = typer.Typer(no_args_is_help=True, help="Routers that fetch keys by SKIP.")
+skip_psk = typer.Typer(no_args_is_help=True, help="Their pre-shared keys: add, list, remove.")
+skip.add_typer(skip_psk, name="psk")
 groups = {
     "link": link,
     "key": key,
@@ -39,6 +42,7 @@ groups = {
     "kme": kme,
     "sae": sae,
     "operator": operator,
+    "skip": skip,
     "integrate": integrate,
 }
 for name, group in groups.items():

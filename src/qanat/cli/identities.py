@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +52,13 @@ def revoke(place: Path | None, kind: str, name: str, *, as_json: bool) -> int:
     return print_revoked(kind, name, revoke_all(running_state(place), name, holders_of(kind)), as_json=as_json)
 
 
-def print_revoked(kind: str, name: str, count: int, *, as_json: bool) -> int:
+def print_revoked(kind: str, name: str, count: int, *, psks: Sequence[str] = (), as_json: bool) -> int:
+    """``psks``: identities of the pre-shared keys that went with it."""
     if as_json:
-        as_json_text({kind: name, "revoked": count})
+        as_json_text({kind: name, "revoked": count} | ({"psks_removed": list(psks)} if kind == "sae" else {}))
         return 0
+    if psks:
+        print(f"{name}: pre-shared key{'s' * (len(psks) != 1)} of {', '.join(psks)} removed")
     print(f"{name}: {count} certificate{'s' * (count != 1)} revoked; KMEs refuse them within a second")
     print(f"`qanat {kind} {'enroll' if kind == 'operator' else 'renew'} {name}` gives it a new one")
     return 0

@@ -27,7 +27,7 @@ def show(door: Afar, *, as_json: bool) -> int:
 
 def revoke(door: Afar, name: str, *, as_json: bool) -> int:
     found = door.post(f"/admin/v1/certificates/{quote(name, safe='')}/revoke")
-    return print_revoked("sae", name, int(found["revoked"]), as_json=as_json)
+    return print_revoked("sae", name, int(found["revoked"]), psks=found["psks_removed"], as_json=as_json)
 
 
 def enroll(door: Afar, name: str, *, days: int, out: Path | None, csr: Path | None, as_json: bool) -> int:

@@ -69,7 +69,10 @@ def revoke(place: Path | None, name: str, *, as_json: bool) -> int:
         from qanat.cli import registrar  # noqa: PLC0415
 
         return registrar.revoke(door, name, as_json=as_json)
-    return identities.revoke(place, "sae", name, as_json=as_json)
+    from qanat.node.shut_out import shut_out  # noqa: PLC0415
+
+    count, psks = shut_out(running_state(place), name)
+    return identities.print_revoked("sae", name, count, psks=psks, as_json=as_json)
 
 
 def show(place: Path | None, *, as_json: bool) -> int:

@@ -29,7 +29,7 @@ CRL, ALLOWED = APPLICATIONS.crl, "allowed.txt"
 T = TypeVar("T")
 
 
-class _Watched(Generic[T]):
+class Watched(Generic[T]):
     """One file and what it last said."""
 
     def __init__(self, path: Path, read: Callable[[bytes], T], *, is_kept: bool) -> None:
@@ -73,8 +73,8 @@ class Admission:
 
     def __init__(self, state: StateDir, holders: Holders = APPLICATIONS) -> None:
         self._ca, self._one = holders.ca(state) / "cert.pem", holders.one
-        self._revoked = _Watched(holders.list_of(state), self._serials, is_kept=True)
-        self._allowed = _Watched(state.access / ALLOWED, _names, is_kept=False) if holders is APPLICATIONS else None
+        self._revoked = Watched(holders.list_of(state), self._serials, is_kept=True)
+        self._allowed = Watched(state.access / ALLOWED, _names, is_kept=False) if holders is APPLICATIONS else None
         self._issued_ns = 0
         self.look()
 

@@ -5,6 +5,7 @@ ca-applications/, ca-operators/        the CAs of applications, and of controlle
 access/                                revoked*.crl, allowed.txt: who may not call, which applications alone may
 registrar/                             the audit of what was done with the CAs, and the registrar's certificate
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
+nodes/<site>/skip-psk.json             pre-shared keys of routers
 nodes/<site>/store.db                  its key store
 nodes/<site>/store.toml                or where its PostgreSQL database is
 fences/<site>                          how far that store came: not part of a backup

@@ -80,7 +80,10 @@ _REGISTRAR_PATHS = {
         ),
     ),
     "/admin/v1/certificates/{sae}/revoke": _named(
-        "sae", _operation("Take all its certificates back", _object(revoked=_COUNT))
+        "sae",
+        _operation(
+            "Take all its certificates back", _object(revoked=_COUNT, psks_removed={"type": "array", "items": _TEXT})
+        ),
     ),
 }
 

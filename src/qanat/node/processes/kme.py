@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,7 @@ from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 from qanat.node.sealing import Sealing
+from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 from qanat.node.store.opening import SiteStore, finish, open_store, rotate
 from qanat.node.wire import frames, served, write_frame
@@ -93,6 +95,7 @@ class SiteKme:
             admission=self._admission,
             operators=self._operators,
             entropy=self._entropy,
+            psks=PskBook(self._state, site),
             on_refused=self._refused,
         )
 
@@ -203,6 +206,7 @@ class SiteKme:
             await asyncio.sleep(RELOAD_S)
             for admission in (self._admission, self._kmes, self._operators):
                 admission.look()
+            self._doors.look()
 
     async def _report(self) -> None:
         while True:
@@ -212,9 +216,9 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(
-                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
-            )
+            turned_away = {door: dict(counts) for door, counts in self._doors.turned_away.items()}
+            more = {"audit": self.trail.counts(), "turned_away": turned_away}
+            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | more))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
@@ -270,6 +274,7 @@ class SiteKme:
             self._from_peer,
             is_pq_required=self._is_pq_required,
             admits=self._kmes.admits,
+            turned_away=self._doors.turned_away.setdefault("peers", Counter()),
         )
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]

@@ -28,8 +28,9 @@ from qanat.node.enrolment import check_days, signed_request
 from qanat.node.holders import OPERATORS
 from qanat.node.pki import admitting_ca, registrar_credentials
 from qanat.node.processes.config import ChildConfig
-from qanat.node.revocation import issued, revoke
+from qanat.node.revocation import issued
 from qanat.node.self_renewal import RenewalRefused, renew_own
+from qanat.node.shut_out import shut_out
 from qanat.node.statedir import StateDir
 
 RENEWALS_PER_S, RENEWALS_AT_ONCE = 1 / 60, 5  # of one application: enough for a lost answer, too few to fill the disk
@@ -71,11 +72,11 @@ class Registrar:
         return await self._done(work, f"operator {operator}", f"enroll {name}")
 
     async def revoke(self, operator: str, name: str) -> dict[str, Any]:
-        return await self._done(
-            lambda: {"revoked": revoke(self._state, name, by=f"operator {operator}")},
-            f"operator {operator}",
-            f"revoke {name}",
-        )
+        def work() -> dict[str, Any]:
+            count, psks = shut_out(self._state, name, by=f"operator {operator}")
+            return {"revoked": count, "psks_removed": psks}
+
+        return await self._done(work, f"operator {operator}", f"revoke {name}")
 
     async def renew(self, name: str, shown: bytes, request: Request) -> dict[str, Any]:
         def work() -> dict[str, Any]:
