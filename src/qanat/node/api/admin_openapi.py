@@ -75,7 +75,7 @@ _REGISTRAR_PATHS = {
         "sae",
         _operation(
             "A certificate for the key in a request; the first and every further one",
-            _object(("certificate",), certificate=_TEXT, ends=_TEXT),
+            _object(("certificate", "days"), certificate=_TEXT, days=_COUNT),
             _object(("csr",), csr={"type": "string", "description": "PEM"}, days={**_COUNT, "minimum": 1}),
         ),
     ),
