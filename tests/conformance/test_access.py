@@ -17,8 +17,9 @@ from live_pair import LINK, LiveKmes, LivePair, context_of, read_answer
 
 from qanat.core.ids import SaeId, SiteId
 from qanat.crypto.pki import issue, revocation_list
-from qanat.node.enrolment import enrol, issued, revoke
+from qanat.node.enrolment import enrol
 from qanat.node.pki import Credentials, kme_credentials
+from qanat.node.revocation import issued, revoke
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +235,42 @@ def test_an_enrolled_folder_is_all_that_an_application_needs(gate: LivePair, tmp
         [sys.executable, "-m", "qanat", *words], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (asked.returncode, "knows us as m0" in asked.stdout) == (0, True), asked.stderr
+
+
+def open_line(port: int, files: Credentials) -> ssl.SSLSocket:
+    line = context_of(files).wrap_socket(
+        socket.create_connection(("127.0.0.1", port), timeout=5), server_hostname="127.0.0.1"
+    )
+    line.settimeout(1.0)
+    return line
+
+
+def is_ended(line: ssl.SSLSocket) -> bool:
+    """Within the second for which the line waits."""
+    try:
+        return line.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_revoked_kme_is_cut_off_by_its_peer_within_a_second_and_served_again_when_renewed(tmp_path: Path) -> None:
+    with LiveKmes(tmp_path, pairs=1) as kmes:
+        kmes.feed(LINK, 1)
+        LivePair(kmes).wait_for_keys()
+        state, port, site = kmes.state, kmes.ports.peers[SiteId("site0")], SiteId("site1")
+        idle = open_line(port, kme_credentials(state, site))
+        time.sleep(0.3)
+        done = qanat("kme", "revoke", "site1", state=state.path)
+        begin = time.monotonic()
+        assert done.returncode == 0, done.stderr
+        assert is_ended(idle)
+        assert time.monotonic() - begin < 1.0
+        assert is_ended(open_line(port, kme_credentials(state, site)))
+        renewed = qanat("kme", "renew", "site1", state=state.path)
+        assert renewed.returncode == 0, renewed.stderr
+        assert not is_ended(open_line(port, kme_credentials(state, site)))
+        listed = qanat("kme", "list", state=state.path).stdout
+        assert [line.split()[4] for line in listed.splitlines() if line.startswith("site1")] == ["revoked", "good"]
+        assert "role=kme name=site1" in qanat("audit", "show", "--kind", "revoked", state=state.path).stdout

@@ -20,8 +20,8 @@ from test_etsi004 import stream_of
 from qanat.core.ids import SaeId, SiteId
 from qanat.crypto.pki import make_ca
 from qanat.crypto.signing_keys import KEY_KINDS, KeyKind
-from qanat.node.enrolment import revoke
 from qanat.node.pki import Credentials
+from qanat.node.revocation import revoke
 from qanat.sae.errors import AnswerLost
 from qanat.sae.streams import KeyStream, StreamEnded
 

@@ -18,8 +18,9 @@ from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network, Sae, Site
 from qanat.crypto.pki import revocation_list
 from qanat.node.access import CRL, Admission
-from qanat.node.enrolment import enrol, issued, revoke
+from qanat.node.enrolment import enrol
 from qanat.node.pki import provision, sae_credentials
+from qanat.node.revocation import issued, revoke
 from qanat.node.statedir import StateDir
 
 NOW = datetime.now(UTC)
@@ -141,7 +142,7 @@ def test_no_bytes_in_the_revocation_list_stop_a_kme_or_give_a_certificate_back(s
 
 
 def revoke_at_once(state: StateDir, *names: str) -> None:
-    program = "import sys; from qanat.node.enrolment import revoke; from qanat.node.statedir import StateDir; " + (
+    program = "import sys; from qanat.node.revocation import revoke; from qanat.node.statedir import StateDir; " + (
         "print('ready', flush=True); sys.stdin.read(1); revoke(StateDir(sys.argv[1]), sys.argv[2])"
     )
     words = [[sys.executable, "-c", program, str(state.path), name] for name in names]

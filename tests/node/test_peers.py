@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,12 @@ from live_network import TINY
 
 from qanat.cli.check import load_network
 from qanat.core.ids import SaeId, SiteId
+from qanat.node.access import Admission
+from qanat.node.enrolment import enrol
+from qanat.node.holders import KMES
 from qanat.node.pki import Credentials, kme_credentials, provision, sae_credentials
 from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.revocation import revoke
 from qanat.node.statedir import StateDir
 from qanat.node.supervisor import free_ports
 from qanat.node.wire import write_frame
@@ -119,6 +124,64 @@ def test_a_connection_of_a_peer_ends_with_its_certificate(state: StateDir, monke
             write_frame(writer, b"after its end")
             assert await asyncio.wait_for(reader.read(), 5) == b""
             writer.close()
+        assert heard == [b"while it is good"]
+
+    asyncio.run(run())
+
+
+def test_a_revoked_kme_is_cut_off_on_both_open_lines_and_let_in_again_with_a_new_certificate(tmp_path: Path) -> None:
+    state = provisioned(tmp_path)
+
+    async def run() -> None:
+        heard: list[bytes] = []
+        here, there = free_ports(), Admission(state, KMES)
+        port = next(here)
+        async with await listen(
+            port, kme_credentials(state, MOABIT), lambda _peer, frame: heard.append(frame), admits=there.admits
+        ):
+            context = client_context(kme_credentials(state, MITTE))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
+            line = PeerLine(MOABIT, port, context, there.admits)
+            task = asyncio.create_task(line.run())
+            write_frame(writer, b"idle from now on")
+            line.send(b"a line of ours")
+            await until(lambda: len(heard) == 2)
+            assert revoke(state, MITTE, KMES) == 1
+            there.look()
+            assert await asyncio.wait_for(reader.read(), 1) == b""  # though it says nothing
+            again, other = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
+            write_frame(other, b"on a new connection")
+            with suppress(ConnectionError):
+                assert await asyncio.wait_for(again.read(), 1) == b""
+            enrol(state, MITTE, KMES, days=30, folder=None, csr=None, hosts=["127.0.0.1"])
+            fresh = client_context(kme_credentials(state, MITTE))
+            _, back = await asyncio.open_connection("127.0.0.1", port, ssl=fresh, server_hostname="127.0.0.1")
+            write_frame(back, b"renewed")
+            await until(lambda: len(heard) == 3)
+            task.cancel()
+            for each in (writer, other, back):
+                each.close()
+        assert heard == [b"idle from now on", b"a line of ours", b"renewed"]
+
+    asyncio.run(run())
+
+
+def test_nothing_more_is_said_to_a_peer_whose_certificate_was_taken_back(tmp_path: Path) -> None:
+    state = provisioned(tmp_path)
+
+    async def run() -> None:
+        heard: list[bytes] = []
+        port, here = next(free_ports()), Admission(state, KMES)
+        async with await listen(port, kme_credentials(state, MOABIT), lambda _peer, frame: heard.append(frame)):
+            line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)), here.admits)
+            task = asyncio.create_task(line.run())
+            line.send(b"while it is good")
+            await until(lambda: heard)
+            revoke(state, MOABIT, KMES)
+            here.look()
+            line.send(b"not for it any more")
+            await asyncio.sleep(0.6)
+            task.cancel()
         assert heard == [b"while it is good"]
 
     asyncio.run(run())

@@ -25,8 +25,9 @@ attack = typer.Typer(no_args_is_help=True, help="Let Eve act on the (simulated) 
 fault = typer.Typer(no_args_is_help=True, help="Cut and mend fibres.")
 identity = typer.Typer(no_args_is_help=True, help="ML-DSA identities, by which two ends know each other.")
 audit = typer.Typer(no_args_is_help=True, help="What the KMEs wrote down: is it whole, and what does it say.")
-kme = typer.Typer(no_args_is_help=True, help="The key store of one KME.")
+kme = typer.Typer(no_args_is_help=True, help="One KME: its key store, its seal, its certificate.")
 integrate = typer.Typer(no_args_is_help=True, help="Give delivered keys to WireGuard, strongSwan, OpenSSL and SSH.")
+operator = typer.Typer(no_args_is_help=True, help="Operators' certificates, for doors that are reached from afar.")
 sae = typer.Typer(no_args_is_help=True, help="Applications' certificates: enroll, renew, revoke.")
 skip = typer.Typer(no_args_is_help=True, help="Routers that fetch keys by SKIP.")
 skip_psk = typer.Typer(no_args_is_help=True, help="Their pre-shared keys: add, list, remove.")
@@ -40,6 +41,7 @@ groups = {
     "audit": audit,
     "kme": kme,
     "sae": sae,
+    "operator": operator,
     "skip": skip,
     "integrate": integrate,
 }

@@ -6,19 +6,23 @@ from typing import Annotated
 
 import typer
 
+from qanat.cli.afar import from_afar
 from qanat.cli.app import Json, State, kme
 
 
 @kme.command("status")
+@from_afar("kme")
 def kme_status(
-    site: Annotated[str | None, typer.Argument(help="One site; without it, all.")] = None,
+    site: Annotated[str | None, typer.Argument(help="One site; without it, the lines of all.")] = None,
     as_json: Json = False,
     state: State = None,
 ) -> None:
-    """Key exchange and certificates of the running KMEs' TLS connections."""
-    from qanat.cli import kme_status as kme_status_work
+    """Is it sealed, what does it hold, how are its TLS connections protected? Exit code 1 when it is sealed."""
+    from qanat.cli import kme as kme_work, kme_status as kme_status_work
 
-    raise typer.Exit(kme_status_work.status(state, site, as_json=as_json))
+    if site is None:
+        raise typer.Exit(kme_status_work.status(state, as_json=as_json))
+    raise typer.Exit(kme_work.status(state, site, as_json=as_json))
 
 
 @kme.command("recover")
@@ -50,6 +54,7 @@ def kme_init_seal(
 
 
 @kme.command("unseal")
+@from_afar("kme")
 def kme_unseal(site: str, state: State = None) -> None:
     """Give one share to a sealed KME: typed, or on standard input."""
     from qanat.cli import kme as kme_work
@@ -58,6 +63,7 @@ def kme_unseal(site: str, state: State = None) -> None:
 
 
 @kme.command("rotate")
+@from_afar("kme")
 def kme_rotate(site: str, as_json: Json = False, state: State = None) -> None:
     """Change the key encryption key of a running KME."""
     from qanat.cli import kme as kme_work

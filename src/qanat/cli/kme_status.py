@@ -7,25 +7,21 @@ from typing import Any
 
 from qanat.cli.place import running_state
 from qanat.cli.show import as_json_text, table
-from qanat.core.errors import MisuseError
 
 
-def status(state: Path | None, site: str | None, *, as_json: bool) -> int:
-    """Raises: MisuseError: no such site, or its KME has not reported yet."""
+def status(state: Path | None, *, as_json: bool) -> int:
+    """Of all KMEs that have reported."""
     from qanat.node.admin_client import ask  # noqa: PLC0415
 
     kmes = {kme["site"]: kme["tls"] for kme in ask(running_state(state), "snapshot")["kmes"]}
-    if site is not None and site not in kmes:
-        raise MisuseError(f"no KME of site {site} has reported; those that have: {', '.join(sorted(kmes)) or 'none'}")
-    chosen = {name: kmes[name] for name in sorted(kmes) if site in (None, name)}
     if as_json:
-        as_json_text(chosen)
+        as_json_text(kmes)
         return 0
-    _print(chosen)
+    print_tls(kmes)
     return 0
 
 
-def _print(kmes: dict[str, Any]) -> None:
+def print_tls(kmes: dict[str, Any]) -> None:
     lines = [
         (site, peer, line["version"], line["group"], line["certificate"])
         for site, tls in kmes.items()

@@ -6,16 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qanat.cli.place import running_state
+from qanat.cli.afar import asked
 from qanat.cli.show import as_json_text, bits, percent, rate, simulation_mark, stretch_sentence, table
 from qanat.cli.show_block import print_block
 from qanat.core.errors import EnvironmentProblem
 
 
 def _snapshot(state: Path | None) -> dict[str, Any]:
-    from qanat.node.admin_client import ask  # noqa: PLC0415
-
-    found = ask(running_state(state), "snapshot")
+    found = asked(state, "snapshot")
     if not isinstance(found, dict):
         raise EnvironmentProblem("the hub answered something else than a snapshot")
     return found
@@ -79,9 +77,7 @@ def link_list(state: Path | None, as_json: bool) -> int:
 
 
 def link_show(state: Path | None, name: str, as_json: bool) -> int:
-    from qanat.node.admin_client import ask  # noqa: PLC0415
-
-    shown = ask(running_state(state), "link_blocks", link=name)
+    shown = asked(state, "link_blocks", link=name)
     if as_json:
         as_json_text(shown)
         return 0
@@ -111,9 +107,7 @@ def link_show(state: Path | None, name: str, as_json: bool) -> int:
 
 def link_block(state: Path | None, name: str, block: str, as_json: bool) -> int:
     """The derivation of one key block's length; exit code 1 when it gave none."""
-    from qanat.node.admin_client import ask  # noqa: PLC0415
-
-    shown = ask(running_state(state), "link_block", link=name, block=block)
+    shown = asked(state, "link_block", link=name, block=block)
     if as_json:
         as_json_text(shown)
     else:
@@ -153,9 +147,7 @@ def alarms(state: Path | None, as_json: bool) -> int:
 
 def change(state: Path | None, as_json: bool, verb: str, **arguments: Any) -> int:
     """Attacks and faults."""
-    from qanat.node.admin_client import ask  # noqa: PLC0415
-
-    done = ask(running_state(state), verb, **arguments)
+    done = asked(state, verb, **arguments)
     if as_json:
         as_json_text(done)
     elif "fibre" in done:

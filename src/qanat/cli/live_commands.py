@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from qanat.cli.afar import from_afar
 from qanat.cli.app import Json, State, attack, audit, fault, key, link
 from qanat.cli.application import Told
 from qanat.cli.application_options import asks_a_kme
 
 
 @link.command("list")
+@from_afar("kme")
 def link_list(as_json: Json = False, state: State = None) -> None:
     """All links: state, QBER, rates, buffers."""
     from qanat.cli import live
@@ -20,6 +22,7 @@ def link_list(as_json: Json = False, state: State = None) -> None:
 
 
 @link.command("show")
+@from_afar("kme")
 def link_show(
     name: str,
     block: Annotated[
@@ -93,6 +96,7 @@ def attack_list(as_json: Json = False) -> None:
 
 
 @attack.command("start")
+@from_afar("kme")
 def attack_start(
     link_name: Annotated[str, typer.Argument(metavar="LINK")],
     kind: Annotated[str, typer.Argument(metavar="ATTACK", help="Its name; `qanat attack list` shows all.")],
@@ -113,6 +117,7 @@ def attack_start(
 
 
 @attack.command("stop")
+@from_afar("kme")
 def attack_stop(
     link_name: Annotated[str, typer.Argument(metavar="LINK")],
     kind: Annotated[
@@ -128,6 +133,7 @@ def attack_stop(
 
 
 @fault.command("cut")
+@from_afar("kme")
 def fault_cut(fibre: str, as_json: Json = False, state: State = None) -> None:
     """Cut a fibre."""
     from qanat.cli import live
@@ -136,6 +142,7 @@ def fault_cut(fibre: str, as_json: Json = False, state: State = None) -> None:
 
 
 @fault.command("mend")
+@from_afar("kme")
 def fault_mend(fibre: str, as_json: Json = False, state: State = None) -> None:
     """Mend it."""
     from qanat.cli import live

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qanat.cli.afar import from_afar
 from qanat.cli.app import Json, NetworkFile, State, app
 
 
@@ -37,6 +38,7 @@ def up(
 
 
 @app.command()
+@from_afar("kme")
 def status(as_json: Json = False, state: State = None) -> None:
     """How the running network is: links, pairs, totals."""
     from qanat.cli import live
@@ -45,6 +47,7 @@ def status(as_json: Json = False, state: State = None) -> None:
 
 
 @app.command()
+@from_afar("kme")
 def alarms(as_json: Json = False, state: State = None) -> None:
     """Alarms and their evidence, newest first. Exit code 1 when one is open."""
     from qanat.cli import live

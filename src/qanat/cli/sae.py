@@ -1,4 +1,4 @@
-"""`qanat sae list|enroll|renew|revoke`: applications' certificates, at the hand of whoever runs the network."""
+"""`qanat sae list|enroll|renew|revoke`: applications' certificates, at the CA's machine or from afar."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qanat.cli import identities
+from qanat.cli.afar import chosen
+from qanat.cli.identities import read_request
 from qanat.cli.place import running_state
 from qanat.cli.show import as_json_text
 from qanat.core.errors import MisuseError
@@ -42,20 +45,18 @@ def enroll(
     as_json: bool,
 ) -> int:
     from qanat.cli.bundle import check_addresses, write_bundle  # noqa: PLC0415
-    from qanat.node.enrolment import enrol  # noqa: PLC0415
+    from qanat.node.enrolment import check_days, enrol  # noqa: PLC0415
 
-    if not 1 <= days <= 825:
-        raise MisuseError(f"--days is between 1 and 825, not {days}")
+    check_days(days)
     check_addresses(kmes)
+    door = chosen()
+    if door is not None:
+        from qanat.cli import registrar  # noqa: PLC0415
+
+        return registrar.enroll(door, name, days=days, out=out, csr=csr, as_json=as_json)
     state = running_state(place)
-    request = None
-    if csr is not None:
-        try:
-            request = csr.read_bytes()
-        except OSError as error:
-            raise MisuseError(f"{csr} cannot be read: {error.strerror}") from None
     sae = _known(state, name)
-    folder = enrol(state, sae, days=days, folder=out, csr=request)
+    folder = enrol(state, sae, days=days, folder=out, csr=read_request(csr))
     known = write_bundle(state, sae, folder, kmes)
     profile = folder / "application.toml" if known else None
     if as_json:
@@ -72,43 +73,35 @@ def enroll(
     return 0
 
 
-def revoke(place: Path | None, name: str, *, as_json: bool) -> int:
-    from qanat.node.enrolment import revoke as revoke_all  # noqa: PLC0415
-    from qanat.node.skip_psk import remove  # noqa: PLC0415
+def renew(
+    place: Path | None, name: str, *, days: int, out: Path | None, kmes: Sequence[str] = (), as_json: bool
+) -> int:
+    """By whoever has the CA, by an operator from afar, or by the application itself."""
+    door = chosen()
+    if door is not None:
+        from qanat.cli import registrar  # noqa: PLC0415
 
-    state = running_state(place)
-    identities = remove(state, sae=SaeId(name))  # who is revoked is out at every door
-    try:
-        count = revoke_all(state, SaeId(name))
-    except MisuseError:
-        if not identities:
-            raise
-        count = 0
-    if as_json:
-        as_json_text({"sae": name, "revoked": count, "psks_removed": identities})
-        return 0
-    if identities:
-        print(f"{name}: pre-shared key{'s' * (len(identities) != 1)} of {', '.join(identities)} removed")
-    print(f"{name}: {count} certificate{'s' * (count != 1)} revoked; KMEs refuse them within a second")
-    print(f"`qanat sae renew {name}` gives it a new one")
-    return 0
+        if registrar.is_own(door):
+            return registrar.renew_own(door, name, days=days, out=out, as_json=as_json)
+    return enroll(place, name, days=days, out=out, csr=None, kmes=kmes, as_json=as_json)
+
+
+def revoke(place: Path | None, name: str, *, as_json: bool) -> int:
+    door = chosen()
+    if door is not None:
+        from qanat.cli import registrar  # noqa: PLC0415
+
+        return registrar.revoke(door, name, as_json=as_json)
+    from qanat.node.shut_out import shut_out  # noqa: PLC0415
+
+    count, psks = shut_out(running_state(place), name)
+    return identities.print_revoked("sae", name, count, psks=psks, as_json=as_json)
 
 
 def show(place: Path | None, *, as_json: bool) -> int:
-    from qanat.node.enrolment import issued  # noqa: PLC0415
+    door = chosen()
+    if door is not None:
+        from qanat.cli import registrar  # noqa: PLC0415
 
-    rows = issued(running_state(place))
-    if as_json:
-        as_json_text(
-            [
-                {"sae": one.name, "serial": f"{one.serial:x}", "ends": one.ends.isoformat(), "revoked": one.is_revoked}
-                for one in rows
-            ]
-        )
-        return 0
-    for one in rows:
-        state_word = "revoked" if one.is_revoked else "good"
-        print(f"{one.name:<24} until {one.ends:%Y-%m-%d %H:%M}  {state_word:<8} {one.serial:x}")
-    if not rows:
-        print("no certificate was issued here yet; `qanat up` issues one to every application of the network file")
-    return 0
+        return registrar.show(door, as_json=as_json)
+    return identities.show(place, "sae", as_json=as_json)

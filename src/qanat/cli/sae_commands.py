@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qanat.cli.afar import from_afar
 from qanat.cli.app import Json, State, sae
 
 Days = Annotated[int, typer.Option(help="How long it is good.")]
@@ -25,6 +26,7 @@ Kmes = Annotated[
 
 
 @sae.command("list")
+@from_afar("registrar")
 def sae_list(as_json: Json = False, state: State = None) -> None:
     """All certificates of applications that have not ended."""
     from qanat.cli import sae as work
@@ -33,6 +35,7 @@ def sae_list(as_json: Json = False, state: State = None) -> None:
 
 
 @sae.command("enroll")
+@from_afar("registrar")
 def sae_enroll(
     name: str,
     days: Days = 30,
@@ -51,16 +54,21 @@ def sae_enroll(
 
 
 @sae.command("renew")
+@from_afar("registrar")
 def sae_renew(
     name: str, days: Days = 30, out: Out = None, kme: Kmes = None, as_json: Json = False, state: State = None
 ) -> None:
-    """A new key and certificate; the old one ends by itself."""
+    """A new key and certificate; the old one ends by itself.
+
+    With --registrar and an application's own --cert and --key it renews itself: both files are replaced, and the old
+    certificate ends within a day."""
     from qanat.cli import sae as work
 
-    raise typer.Exit(work.enroll(state, name, days=days, out=out, csr=None, kmes=kme or (), as_json=as_json))
+    raise typer.Exit(work.renew(state, name, days=days, out=out, kmes=kme or (), as_json=as_json))
 
 
 @sae.command("revoke")
+@from_afar("registrar")
 def sae_revoke(name: str, as_json: Json = False, state: State = None) -> None:
     """Make all certificates of an application worthless within a second."""
     from qanat.cli import sae as work

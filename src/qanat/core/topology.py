@@ -13,7 +13,8 @@ class Site:
     """A place with a KME and QKD modules: a QKD node.
 
     ``latitude_deg`` and ``longitude_deg`` are WGS 84. ``is_trusted`` says whether keys may be relayed
-    through it at all, ``trust`` whose it is; ``label`` says both in one word.
+    through it at all, ``trust`` whose it is; ``label`` says both in one word. ``admin`` is where its KME answers
+    operators over HTTPS, ``host:port``; empty: nowhere.
     """
 
     id: SiteId
@@ -22,6 +23,7 @@ class Site:
     longitude_deg: float
     is_trusted: bool = True
     trust: Trust = Trust.OWN
+    admin: str = ""
 
     @property
     def label(self) -> Trust:
@@ -170,6 +172,30 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registrar:
+    """The process that holds the CA of applications and gives certificates out; addresses are ``host:port``.
+
+    Attributes:
+        operators: Where operators enrol and revoke applications.
+        applications: Where applications renew their own certificates; empty: nowhere.
+    """
+
+    operators: str
+    applications: str = ""
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The two parts of ``host:port``.
+
+    Example:
+        >>> host_and_port("kme.example:9443"), host_and_port("[::1]:9443")
+        (('kme.example', 9443), ('::1', 9443))
+    """
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Limits that hold for the whole network.
 
@@ -229,6 +255,7 @@ class Network:
     demands: tuple[Demand, ...]
     policy: Policy = field(default_factory=Policy)
     partners: dict[str, Partner] = field(default_factory=dict)
+    registrar: Registrar | None = None
 
     def links_at(self, site: SiteId) -> list[Link]:
         return [link for link in self.links.values() if site in link.sites]

@@ -22,6 +22,7 @@ class CertificateRole(StrEnum):
     SAE = "sae"
     CONTROLLER = "controller"
     ADMIN = "admin"
+    REGISTRAR = "registrar"
 
 
 class IdentityError(QanatError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
@@ -65,13 +65,14 @@ _REQUESTED: Final = {"ecdsa-p256": ("ecdsa-p256", "ecdsa-p384"), "ml-dsa-65": ("
 _KINDS_IN_WORDS: Final = {"ecdsa-p256": "ECDSA on P-256 or P-384", "ml-dsa-65": "ML-DSA-65 or ML-DSA-87"}
 
 
-RoleName = Literal["kme", "sae", "controller", "admin"]
+RoleName = Literal["kme", "sae", "controller", "admin", "registrar"]
 
 _USAGES: Final = {
     CertificateRole.KME: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     CertificateRole.CONTROLLER: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     CertificateRole.SAE: (ExtendedKeyUsageOID.CLIENT_AUTH,),
     CertificateRole.ADMIN: (ExtendedKeyUsageOID.CLIENT_AUTH,),
+    CertificateRole.REGISTRAR: (ExtendedKeyUsageOID.SERVER_AUTH,),  # of the KMEs' CA, and no client at their doors
 }
 
 
@@ -159,8 +160,10 @@ def sign_request(
     return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), [], request, now, days, None)
 
 
-def revocation_list(*, ca_cert: bytes, ca_key: bytes, serials: Sequence[int], now: datetime, days: int) -> bytes:
-    """A CRL in PEM: these leaves of the CA are not good any more.
+def revocation_list(
+    *, ca_cert: bytes, ca_key: bytes, serials: Sequence[int] | Mapping[int, datetime], now: datetime, days: int
+) -> bytes:
+    """A CRL in PEM: these leaves of the CA are not good any more, or not from the time on that is given with each.
 
     Raises:
         CertificateRefused: key and CA do not belong together.
@@ -169,8 +172,8 @@ def revocation_list(*, ca_cert: bytes, ca_key: bytes, serials: Sequence[int], no
     signer = _ca_key(ca_key, issuer)
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject).last_update(now)
     builder = builder.next_update(now + timedelta(days=days))
-    for serial in serials:
-        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+    for serial, since in (serials if isinstance(serials, Mapping) else dict.fromkeys(serials, now)).items():
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since).build()
         builder = builder.add_revoked_certificate(entry)
     return sign_list(builder, signer).public_bytes(serialization.Encoding.PEM)
 

@@ -1,7 +1,9 @@
-"""Which applications may call although their certificate is good: a revocation list and an allow-list, read anew.
+"""Who may not call although its certificate is good: revocation lists and an allow-list, read anew.
 
-``access/revoked.crl`` is an X.509 CRL signed by the CA of applications; ``access/allowed.txt`` names, one on a line,
-the only applications that may call. Both are optional. A change is seen within half a second, for new connections
+``access/revoked.crl`` is an X.509 CRL signed by the CA of applications, ``revoked-kmes.crl`` and
+``revoked-operators.crl`` are those of the other two CAs; ``access/allowed.txt`` names, one on a line, the only
+applications that may call. All are optional. An entry dated in the future is a certificate that was replaced: it is
+good until then. A change is seen within half a second, for new connections
 and for every request on open ones. A file that cannot be read changes nothing and is reported; one that was never
 read although it is there lets nobody in. A revocation list that is gone is missed, not obeyed: what it said holds until
 another comes, because whoever deletes a file must not give a revoked application its keys back.
@@ -10,6 +12,7 @@ another comes, because whoever deletes a file must not give a revoked applicatio
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,10 +20,11 @@ from typing import Generic, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
+from qanat.node.holders import APPLICATIONS, Holders
 from qanat.node.statedir import StateDir
 
 RELOAD_S = 0.5
-CRL, ALLOWED = "revoked.crl", "allowed.txt"
+CRL, ALLOWED = APPLICATIONS.crl, "allowed.txt"
 
 T = TypeVar("T")
 
@@ -65,27 +69,33 @@ class Watched(Generic[T]):
 
 
 class Admission:
-    """Asked by every door for applications, at every request."""
+    """Asked by every door, at every request; KMEs ask it of each other too. The allow-list is for applications."""
 
-    def __init__(self, state: StateDir) -> None:
-        self._ca = state.sae_ca / "cert.pem"
-        self._revoked = Watched(state.access / CRL, self._serials, is_kept=True)
-        self._allowed = Watched(state.access / ALLOWED, _names, is_kept=False)
+    def __init__(self, state: StateDir, holders: Holders = APPLICATIONS) -> None:
+        self._ca, self._one = holders.ca(state) / "cert.pem", holders.one
+        self._revoked = Watched(holders.list_of(state), self._serials, is_kept=True)
+        self._allowed = Watched(state.access / ALLOWED, _names, is_kept=False) if holders is APPLICATIONS else None
         self._issued_ns = 0
         self.look()
 
     def look(self) -> None:
         """Read again what has changed. Call it every ``RELOAD_S``."""
         self._revoked.look()
-        self._allowed.look()
+        if self._allowed is not None:
+            self._allowed.look()
 
     def admits(self, name: str, serial: int) -> bool:
-        if self._revoked.is_unknown or self._allowed.is_unknown:
+        if self._revoked.is_unknown or self._is_revoked(serial):
             return False
-        is_revoked = self._revoked.value is not None and serial in self._revoked.value
-        return not is_revoked and (self._allowed.value is None or name in self._allowed.value)
+        if self._allowed is None:
+            return True
+        return not self._allowed.is_unknown and (self._allowed.value is None or name in self._allowed.value)
 
-    def _serials(self, data: bytes) -> frozenset[int]:
+    def _is_revoked(self, serial: int) -> bool:
+        since_s = (self._revoked.value or {}).get(serial)
+        return since_s is not None and since_s <= time.time()
+
+    def _serials(self, data: bytes) -> dict[int, float]:
         """Raises: ValueError."""
         try:
             return self._checked(crl_from_bytes(data))
@@ -93,15 +103,15 @@ class Admission:
             # A KME must not end over a file, and the library has more words for nonsense than ValueError.
             raise ValueError(str(error)) from None
 
-    def _checked(self, crl: x509.CertificateRevocationList) -> frozenset[int]:
+    def _checked(self, crl: x509.CertificateRevocationList) -> dict[int, float]:
         ca = x509.load_pem_x509_certificate(self._ca.read_bytes())
         if crl.issuer != ca.subject or not crl.is_signature_valid(ca.public_key()):  # type: ignore[arg-type]
-            raise ValueError("it is not signed by the CA of applications")
+            raise ValueError(f"it is not signed by the CA of {self._one}s")
         issued_ns = int(crl.last_update_utc.timestamp() * 1e9)
         if issued_ns < self._issued_ns:
             raise ValueError("it is older than the one before")
         self._issued_ns = issued_ns
-        return frozenset(entry.serial_number for entry in crl)
+        return {entry.serial_number: entry.revocation_date_utc.timestamp() for entry in crl}
 
 
 def crl_from_bytes(data: bytes) -> x509.CertificateRevocationList:

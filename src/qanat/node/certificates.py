@@ -69,6 +69,22 @@ def urns_of(certificate: x509.Certificate) -> list[str]:
     return names.value.get_values_for_type(x509.UniformResourceIdentifier)
 
 
+def hosts_of(certificate: x509.Certificate) -> list[str]:
+    """The host names and addresses that a leaf carries."""
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
+def hosts_of_file(certfile: Path) -> list[str]:
+    """Raises: EnvironmentProblem."""
+    return hosts_of(certificate_in(certfile, certfile.read_bytes()))
+
+
 def is_signed_by(leaf: x509.Certificate, ca: x509.Certificate) -> bool:
     """By that very key, not only by a CA of that name."""
     from cryptography.exceptions import InvalidSignature

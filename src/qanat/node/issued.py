@@ -7,6 +7,7 @@ dropped. Two commands at once wait for each other.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.node.privatefile import sync_folder
@@ -25,11 +27,18 @@ FILE, LOCK = "issued.jsonl", "lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One certificate."""
+    """One certificate.
+
+    Attributes:
+        key: SHA-256 of its public key; empty in lines of older versions.
+        follows: Serial number of the certificate by which its holder asked for it; 0: somebody else gave it.
+    """
 
     name: str
     serial: int
     ends: datetime
+    key: str = ""
+    follows: int = 0
 
 
 @contextmanager
@@ -43,11 +52,18 @@ def held(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def note_issued(folder: Path, pem: bytes) -> None:
+def key_digest(certificate: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """By which two certificates of one key are known."""
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(key).hexdigest()
+
+
+def note_issued(folder: Path, pem: bytes, *, follows: int = 0) -> None:
     """Remember a certificate by its name, durably, so that it can be revoked by name. Call it before handing it out."""
     leaf = x509.load_pem_x509_certificate(pem)
     name = leaf.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
     row = {"serial": f"{leaf.serial_number:x}", "name": name, "ends": leaf.not_valid_after_utc.isoformat()}
+    row |= {"key": key_digest(leaf)} | ({"follows": f"{follows:x}"} if follows else {})
     with held(folder):
         fd = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "r+b") as file:
@@ -75,7 +91,13 @@ def rows_of(folder: Path) -> list[Row]:
 def _row(path: Path, number: int, line: bytes) -> Row:
     try:
         row = json.loads(line)
-        return Row(name=str(row["name"]), serial=int(row["serial"], 16), ends=datetime.fromisoformat(row["ends"]))
+        return Row(
+            name=str(row["name"]),
+            serial=int(row["serial"], 16),
+            ends=datetime.fromisoformat(row["ends"]),
+            key=str(row.get("key", "")),
+            follows=int(row.get("follows", "0"), 16),
+        )
     except (ValueError, KeyError, TypeError):
         raise EnvironmentProblem(
             f"Line {number} of {path} cannot be understood. Mend it; or remove it, and the certificate that it named "

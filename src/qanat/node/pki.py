@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
-from qanat.core.topology import Network
-from qanat.node.certificates import belongs_to, certificate_in, check_ca, check_kind, is_signed_by, urns_of
+from qanat.core.topology import Network, Registrar, host_and_port
+from qanat.node.certificates import belongs_to, certificate_in, check_ca, check_kind, hosts_of, is_signed_by, urns_of
+from qanat.node.holders import APPLICATIONS, KMES, OPERATORS, Holders
 from qanat.node.kek import provide_kek
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
@@ -26,7 +27,7 @@ LEAF_DAYS = 365
 RENEW_BEFORE = timedelta(days=60)  # a network that is started every other month never meets an expired leaf
 RENEW_PART = 6  # of a short-lived leaf: only its last sixth is too late
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-CONTROLLER, ADMIN = "controller", "admin"
+CONTROLLER, ADMIN, REGISTRAR = "controller", "admin", "registrar"
 _SAE_URN = "urn:qanat:sae:"
 BETWEEN_KMES = "ml-dsa-65-between-kmes"  # of ``Policy.pki``
 
@@ -99,6 +100,10 @@ def identity_credentials(state: StateDir, name: str) -> Credentials:
     return _credentials(state, state.identity(name))
 
 
+def registrar_credentials(state: StateDir) -> Credentials:
+    return _credentials(state, state.registrar)
+
+
 def provision(
     state: StateDir, network: Network, now: datetime, *, hosts: Sequence[str] = LOOPBACK_HOSTS
 ) -> Provisioned:
@@ -123,14 +128,18 @@ def provision(
     ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done, kind)
     applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, kind, before=ca)
     operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, kind, before=ca)
+    ca.revoked, operators.revoked = _revoked(state, KMES), _revoked(state, OPERATORS)
     for site in network.sites:
-        ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
+        ca.provide(state.node(site), "kme", site, _kme_hosts(network, site, hosts))
         provide_kek(state, site)
     if pki == BETWEEN_KMES:
         peers = _Ca.load(state.peer_ca, f"qanat peers {network.name}", now, done, "ml-dsa-65")
+        peers.revoked = ca.revoked
         for site in network.sites:
             peers.provide(state.node_to_peers(site), "kme", site, list(hosts))
-    applications.revoked = _revoked(state)
+    if network.registrar is not None:
+        ca.provide(state.registrar, "registrar", REGISTRAR, _registrar_hosts(network.registrar, hosts))
+    applications.revoked = _revoked(state, APPLICATIONS)
     for sae in network.saes:
         applications.provide(state.sae(sae), "sae", sae, [])
     operators.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
@@ -189,7 +198,7 @@ class _Ca:
         private_folder(folder)
         certfile, keyfile, urn = folder / "cert.pem", folder / "key.pem", f"urn:qanat:{role}:{name}"
         is_first = not certfile.exists()
-        if not is_first and self._still_good(certfile, keyfile, urn):
+        if not is_first and self._still_good(certfile, keyfile, urn) and self._names(certfile, hosts):
             self.done.kept.append(urn)
             return
         if not is_first and self._is_of_before(certfile):
@@ -198,6 +207,11 @@ class _Ca:
         write_private(keyfile, key)
         write_private(certfile, cert)
         (self.done.made if is_first else self.done.renewed).append(urn)
+
+    def _names(self, certfile: Path, hosts: list[str]) -> bool:
+        """Does this leaf say all addresses at which its holder serves? One that was revoked is not made anew for it."""
+        leaf = certificate_in(certfile, certfile.read_bytes())
+        return leaf.serial_number in self.revoked or set(hosts) <= set(hosts_of(leaf))
 
     def _is_of_before(self, certfile: Path) -> bool:
         """Is this a leaf of the time when one CA served all roles?"""
@@ -245,14 +259,29 @@ class _Ca:
         )
 
 
-def _revoked(state: StateDir) -> frozenset[int]:
-    from qanat.node.enrolment import revoked_serials
+def _revoked(state: StateDir, holders: Holders) -> frozenset[int]:
+    """Those that are taken back by now; one whose end was only brought forward is renewed as any other."""
+    from datetime import UTC
 
-    return revoked_serials(state)
+    from qanat.node.revocation import revoked_serials
+
+    now = datetime.now(UTC)
+    return frozenset(serial for serial, since in revoked_serials(state, holders).items() if since <= now)
 
 
 def _credentials(state: StateDir, folder: Path) -> Credentials:
     return Credentials(folder / "cert.pem", folder / "key.pem", state.ca / "cert.pem")
+
+
+def _kme_hosts(network: Network, site: SiteId, hosts: Sequence[str]) -> list[str]:
+    """At which applications, other KMEs and operators find it."""
+    admin = network.sites[site].admin
+    return list(dict.fromkeys([*hosts, *_as_host(site, hosts), *([host_and_port(admin)[0]] if admin else [])]))
+
+
+def _registrar_hosts(registrar: Registrar, hosts: Sequence[str]) -> list[str]:
+    own = [host_and_port(address)[0] for address in (registrar.operators, registrar.applications) if address]
+    return list(dict.fromkeys([*hosts, *own]))
 
 
 def _as_host(site: SiteId, hosts: Sequence[str]) -> list[str]:

@@ -3,7 +3,8 @@
 ca/                                    the CA of the KMEs, by which applications know them
 ca-applications/, ca-operators/        the CAs of applications, and of controller and admin
 ca-peers/, nodes/<site>/peers/         where KMEs show each other certificates of another kind than applications see
-access/                                revoked.crl, allowed.txt: applications that may not call, or that alone may
+access/                                revoked*.crl, allowed.txt: who may not call, which applications alone may
+registrar/                             the audit of what was done with the CAs, and the registrar's certificate
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
 nodes/<site>/skip-psk.json             pre-shared keys of routers
 nodes/<site>/store.db                  its key store
@@ -82,6 +83,11 @@ class StateDir:
     def access(self) -> Path:
         """Who may call although its certificate is good: ``revoked.crl`` and ``allowed.txt``."""
         return self.path / "access"
+
+    @property
+    def registrar(self) -> Path:
+        """Of the one who has the CAs: its certificate and its audit."""
+        return self.path / "registrar"
 
     @property
     def run(self) -> Path:

@@ -74,6 +74,7 @@ class Supervisor:
         self.children = [
             Child("hub", "hub"),
             *(Child(f"kme-{sites[0]}" if is_isolated else "kme", "kme", sites) for sites in groups),
+            *([Child("registrar", "registrar")] if network.registrar is not None else []),
             *(Child(name, name) for name in WORKERS),
         ]
         self._run = self._new_run()

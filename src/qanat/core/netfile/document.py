@@ -12,6 +12,7 @@ from qanat.core.trust import PATHS_MAX
 # Ids become file names, parts of URLs, certificate names (at most 64 characters) and labels of metrics.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
+ADDRESS_PATTERN = r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$"
 URL_PATTERN = r"^https://[A-Za-z0-9.\[\]:-]+$"
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -37,6 +38,9 @@ class SiteDocument(Document):
     trusted: bool = Field(default=True, description="May keys of others be relayed through it?")
     trust: Literal["own", "partner", "leased", "untrusted"] = Field(
         default="own", description="Whose it is; untrusted: nothing is relayed through it"
+    )
+    admin: str | None = Field(
+        default=None, pattern=ADDRESS_PATTERN, description="host:port where its KME answers operators over HTTPS"
     )
 
 
@@ -169,6 +173,15 @@ class PolicyDocument(Document):
     reserve_keys: int = Field(default=_LIMITS.reserve_keys, ge=0, le=1_000_000)
 
 
+class RegistrarDocument(Document):
+    """The process that holds the CA of applications, and gives certificates out over HTTPS."""
+
+    operators: str = Field(pattern=ADDRESS_PATTERN, description="host:port for operators: enrol, list, revoke")
+    applications: str | None = Field(
+        default=None, pattern=ADDRESS_PATTERN, description="host:port where applications renew their own certificates"
+    )
+
+
 class NetworkDocument(Document):
     """A qanat network: sites, fibres, QKD links, applications and what they need."""
 
@@ -185,3 +198,4 @@ class NetworkDocument(Document):
     demands: list[DemandDocument] = []
     policy: PolicyDocument = PolicyDocument()
     partners: list[PartnerDocument] = []
+    registrar: RegistrarDocument | None = None

@@ -10,7 +10,7 @@ from qanat.core.netfile.meaning import Known, meaning_problems
 from qanat.core.netfile.places import Path, Places, place_text
 from qanat.core.netfile.problems import Problem
 from qanat.core.netfile.shape import shape_problems
-from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Partner, Policy, Sae, Site
+from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Partner, Policy, Registrar, Sae, Site
 from qanat.core.trust import Trust
 
 
@@ -51,6 +51,7 @@ def _network(d: NetworkDocument) -> Network:
                 longitude_deg=s.longitude_deg,
                 is_trusted=s.trusted and s.trust != "untrusted",
                 trust=Trust(s.trust),
+                admin=s.admin or "",
             )
             for s in d.sites
         },
@@ -95,6 +96,9 @@ def _network(d: NetworkDocument) -> Network:
             )
             for p in d.partners
         },
+        registrar=None
+        if d.registrar is None
+        else Registrar(operators=d.registrar.operators, applications=d.registrar.applications or ""),
     )
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
-from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
+from qanat.km.documents import KeyContainer, KeyRequest, Status
 from qanat.node.api import openapi
 from qanat.node.api.answers import Answer
 from qanat.node.api.answers_kept import AnswersKept
+from qanat.node.api.door import ANSWER_TIMEOUT_S, Door, answered
 from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import (
     Refused,
@@ -33,10 +33,7 @@ from qanat.node.api.request import (
 )
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-ANSWER_TIMEOUT_S = 8.0  # the clients we know give up after ten
-BUSY = "the KME cannot answer now"
+    from starlette.types import Receive, Scope
 
 _log = logging.getLogger(__name__)
 
@@ -86,8 +83,10 @@ def create_app(
     )
 
 
-class KeyDelivery:
-    """The one endpoint. It never raises: whatever happens, the caller gets JSON."""
+class KeyDelivery(Door):
+    """The one endpoint."""
+
+    what = "key delivery interface"
 
     def __init__(
         self,
@@ -99,42 +98,13 @@ class KeyDelivery:
         on_refused: Callable[[str, int, str], None] | None = None,
         redelivery_s: float = 0.0,
     ) -> None:
-        self._gateway, self._kme_id = gateway, kme_id
-        self._limit, self._answer_timeout_s = limit, answer_timeout_s
-        self._on_burned, self._on_refused = on_burned or (lambda _: None), on_refused
+        super().__init__(kme_id, limit, on_refused)
+        self._gateway, self._answer_timeout_s = gateway, answer_timeout_s
+        self._on_burned = on_burned or (lambda _: None)
         self._kept = AnswersKept(redelivery_s, self._on_burned)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return  # the server starts no lifespan and speaks no WebSocket
-        response = await self._response(scope, receive)
-        if response is not None:
-            response.headers.update(self._kept.headers())
-            await response(scope, receive, send)
-
-    async def _response(self, scope: Scope, receive: Receive) -> Answer | None:
-        """None when the client has gone before its request was whole."""
-        try:
-            return await self._answer(scope, receive)
-        except Refused as refused:
-            self._tell(scope, refused.status_code, refused.message)
-            return answered(refused.status_code, _said(refused.message), refused.headers)
-        except KeyDeliveryError as error:
-            self._tell(scope, error.status_code, error.message)
-            return _error_response(error)
-        except TimeoutError:
-            _log.warning("KME %s: no answer within %g s", self._kme_id, self._answer_timeout_s)
-        except asyncio.CancelledError:
-            _log.info("KME %s: a request ended by shutdown", self._kme_id)
-        except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
-            _log.exception("KME %s: %s in the key delivery interface", self._kme_id, type(error).__name__)
-        self._tell(scope, 503, BUSY)
-        return answered(503, _said(BUSY), {"Retry-After": "1"})
-
-    def _tell(self, scope: Scope, status_code: int, message: str) -> None:
-        if self._on_refused is not None:
-            tls = scope.get("extensions", {}).get("tls", {})
-            self._on_refused(tls.get("name") or tls.get("refused", ""), status_code, message)
+    def _headers(self) -> dict[str, str]:
+        return self._kept.headers()
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         caller = caller_of(scope)
@@ -173,12 +143,6 @@ class KeyDelivery:
             return await self._gateway.enc_keys(caller, other, _key_request(scope, body))
         return await self._gateway.dec_keys(caller, other, _key_ids(scope, body))
 
-    def _count_call(self, caller: SaeId) -> None:
-        wait_s = self._limit.wait_s(caller) if self._limit is not None else 0.0
-        if wait_s > 0:
-            wait_ms = math.ceil(wait_s * 1000)
-            raise KeyDeliveryError(429, "too many calls from this SAE", [{"retry_after_ms": wait_ms}], wait_ms)
-
 
 def _key_request(scope: Scope, body: bytes) -> KeyRequest:
     if scope["method"] == "GET":
@@ -203,18 +167,3 @@ def _key_ids(scope: Scope, body: bytes) -> list[KeyId]:
 def _refuse_body(body: bytes) -> None:
     if body:
         raise Refused(400, "GET carries no body; use POST")
-
-
-def _error_response(error: KeyDeliveryError) -> Answer:
-    headers = {}
-    if error.retry_after_ms is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
-    return answered(error.status_code, documents.encode(error.document), headers)
-
-
-def _said(message: str) -> bytes:
-    return documents.encode(ErrorDocument(message=message))
-
-
-def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Answer:
-    return Answer(status_code, body, headers)

@@ -92,7 +92,12 @@ class IdentifyingProtocol(HttpToolsProtocol):
         self._was_good = self._may_call()
         peer = self._peer if self._was_good else NOBODY
         self.scope["extensions"] = {
-            "tls": {"role": peer.role, "name": peer.name, "refused": "" if self._was_good else self._peer.name},
+            "tls": {
+                "role": peer.role,
+                "name": peer.name,
+                "refused": "" if self._was_good else self._peer.name,
+                "certificate": self._certificate,
+            },
             "qanat.connection": {"is_gone": self.transport.is_closing},
         }
         self._head_bytes, self._is_in_head = 0, True
@@ -121,6 +126,11 @@ class IdentifyingProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Called when the parser gives up."""
         self._refuse(*self._refusal)
+
+    def _certificate(self) -> bytes:
+        """The peer's, in DER, for the few who need more of it than its name."""
+        tls = self.transport.get_extra_info("ssl_object")
+        return bytes(tls.getpeercert(binary_form=True) or b"")
 
     def close_if_refused(self) -> None:
         """Hang up on a peer that is no longer admitted; a key on its way to it is burned."""

@@ -22,7 +22,8 @@ from qanat.core.topology import Network
 from qanat.km import skip_documents as skip
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest
 from qanat.node.api.answers import Answer
-from qanat.node.api.app import ANSWER_TIMEOUT_S, KeyDelivery, KeyGateway, answered
+from qanat.node.api.app import KeyDelivery, KeyGateway
+from qanat.node.api.door import ANSWER_TIMEOUT_S, answered
 from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import Refused, body_of, caller_of, is_gone, query_of, whole_number
 

@@ -36,6 +36,11 @@ OWN_KINDS = {
     "void": "The entries named were written, but their group was never committed: nothing of it left.",
     "recovered": "The last line was torn when the process died; its bytes are removed and described.",
     "restored": "Lines that the file had lost, with the power as a rule, were put back from the key store.",
+    "admin": "An operator asked something of this KME over HTTPS: who, what, and how it ended.",
+    "enrolled": "A CA of the network gave somebody a certificate.",
+    "renewed": "An application renewed its own certificate; until when the old one is still good.",
+    "revoked": "All certificates of somebody were taken back.",
+    "identity_refused": "Somebody asked for a certificate or a revocation and was refused.",
     "broken": "The files ended before what the key store remembers: lines were cut off or files taken away.",
 }
 

@@ -114,8 +114,11 @@ class AuditLog:
 
     # --- writing
 
-    def append(self, rows: Sequence[Row], now_ns: int) -> bytes:
+    def append(self, rows: Sequence[Row], now_ns: int, *, is_signed: bool = False) -> bytes:
         """Write, without a flush to the disk: a crash of this process loses nothing of it, one of the machine may.
+
+        Args:
+            is_signed: With a signature at once, not when the next is due.
 
         Returns:
             The lines.
@@ -128,7 +131,7 @@ class AuditLog:
             self._add(lines, kind, facts, now_ns)
         is_due = now_ns - self._checkpoint_ns >= CHECKPOINT_NS or self._since_checkpoint >= CHECKPOINT_ENTRIES
         is_full = self._size_bytes + sum(map(len, lines)) >= self._file_bytes_max
-        if is_due or is_full or rows[-1][0] == "stopped":
+        if is_signed or is_due or is_full or rows[-1][0] == "stopped":
             self._add_checkpoint(lines, now_ns)
         data = b"".join([line + b"\n" for line in lines])
         with _told(self._path):

@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from qanat.node.store.postgres_session import Server
 
 
+# Not a site: what was done with the network's CAs has an audit of its own. No site can have such a name.
+REGISTRAR = SiteId("@registrar")
+HEAD = "audit-head"
+
+
 def audit_folder(state: StateDir, site: SiteId) -> Path:
-    return state.node(site) / "audit"
+    return state.registrar / "audit" if site == REGISTRAR else state.node(site) / "audit"
 
 
 def audited_sites(state: StateDir) -> list[SiteId]:
     """Raises: EnvironmentProblem: there is no audit in this state directory."""
     found = sorted(path.parent.name for path in (state.path / "nodes").glob("*/audit"))
+    found += [str(REGISTRAR)] * audit_folder(state, REGISTRAR).is_dir()
     if not found:
         raise EnvironmentProblem(f"{state.path} holds no audit. `qanat up` writes one; name its place with --state.")
     return [SiteId(name) for name in found]
@@ -49,6 +55,8 @@ def store_head(state: StateDir, site: SiteId) -> tuple[int, str] | None:
 
     A running KME keeps its store to itself: then it says so itself, through the hub.
     """
+    if site == REGISTRAR:
+        return head_on_disk(state)
     server = chosen_server(state, site)
     if server is not None:
         return _head_in(server)
@@ -63,6 +71,21 @@ def store_head(state: StateDir, site: SiteId) -> tuple[int, str] | None:
     except apsw.Error as error:
         raise EnvironmentProblem(f"key store {path} cannot be read: {error}") from None
     return None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
+
+
+def head_on_disk(state: StateDir) -> tuple[int, str] | None:
+    """The registrar has no key store: its head lies in a file.
+
+    Raises:
+        EnvironmentProblem: the file cannot be understood.
+    """
+    path = state.registrar / HEAD
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=tuple[int, str])
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise EnvironmentProblem(f"{path} cannot be read ({error}); put it back from where it was") from None
 
 
 def _head_in(server: Server) -> tuple[int, str] | None:

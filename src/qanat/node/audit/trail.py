@@ -15,6 +15,7 @@ from qanat.node.audit.refusals import Refusals
 from qanat.node.audit.tail import Tail, lines_after
 
 FACT = ("audit", "head")
+GREETING_MAX = 64  # rows that wait in memory for the store to be opened
 
 
 Opened = Callable[[tuple[int, str] | None, int, Lost], AuditLog]
@@ -33,6 +34,7 @@ class Trail:
         self._log: AuditLog | None = None
         self._tail = Tail(0)
         self._greeting: list[Row] = [started]
+        self._noted: list[Row] = []
         self.refusals = Refusals()
         self.entry_count = 0
         self.failure_count = 0
@@ -52,6 +54,17 @@ class Trail:
         """There is something to write though the engine has nothing to do."""
         return bool(self._greeting) or self.refusals.is_due(now_ns)
 
+    def note(self, row: Row) -> None:
+        """One more line in the group that is being worked on. Call it in an operation of the writer thread."""
+        self._noted.append(row)
+
+    def greet(self, row: Row) -> bool:
+        """One more line for the first group, of a KME whose store is not open yet. False: there is no room for it."""
+        has_room = len(self._greeting) < GREETING_MAX
+        if has_room:
+            self._greeting.append(row)
+        return has_room
+
     def write(self, store: Store, events: Iterable[object], now_ns: int) -> Callable[[], None]:
         """Inside the group's transaction, last: write its entries and note the head in the store.
 
@@ -61,7 +74,9 @@ class Trail:
         Raises:
             EnvironmentProblem: the audit cannot be written; the group must not be committed.
         """
-        rows = list(self._greeting)
+        greeting = list(self._greeting)  # an event loop may still add to it
+        noted, self._noted = self._noted, []
+        rows = greeting + noted
         for event in events:
             if isinstance(event, PeerMisbehaved):
                 self.refusals.add("peer", event.peer, "protocol", event.reason)
@@ -84,12 +99,12 @@ class Trail:
             raise
         store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
         head = (log.count, log.head)
-        return lambda: self._committed(rows, counted, head, now_ns)
+        return lambda: self._committed(rows, counted, head, now_ns, len(greeting))
 
-    def _committed(self, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int) -> None:
+    def _committed(self, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int, greeted: int) -> None:
         self._committed_head = head
         self.entry_count += len(rows)
-        self._greeting = []
+        del self._greeting[:greeted]
         if counted:
             self.refusals.forget(counted, now_ns)
 
@@ -104,6 +119,7 @@ class Trail:
 
     def failed(self) -> None:
         """The group was not committed: what the file has beyond the store's head is void."""
+        self._noted = []
         if self._log is not None:
             self._log.close()
             self._log = None

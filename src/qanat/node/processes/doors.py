@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
+from qanat.core.topology import host_and_port
 from qanat.node.access import Admission
+from qanat.node.api.admin import CALLS_PER_S, AdminDesk, KmeAdminDoor
 from qanat.node.api.app import KeyDelivery, create_app
 from qanat.node.api.entrance import stream_entrance
 from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
+from qanat.node.api.limits import call_limit
 from qanat.node.api.server import HttpsServer, serve, server_context
 from qanat.node.api.skip import SkipDelivery, create_skip_app
 from qanat.node.api.tls_seen import TlsSeen
@@ -40,6 +43,7 @@ class Doors:
     credentials: Credentials
     gateway: Gateway
     admission: Admission
+    operators: Admission
     entropy: Entropy
     psks: PskBook
     tls: TlsSeen
@@ -124,6 +128,26 @@ class Doors:
             on_burned=self.gateway.burned,
             on_refused=self.on_refused,
         )
+
+    def admin(self, desk: AdminDesk) -> list[HttpsServer]:
+        """For operators, where the network file gives this site an address for it."""
+        address = self.config.network.sites[self.site].admin
+        if not address:
+            return []
+        host, port = host_and_port(address)
+        door = serve(
+            KmeAdminDoor(desk, self._name, call_limit(CALLS_PER_S), self.on_refused),
+            host=host,
+            port=port,
+            certfile=self.credentials.certfile,
+            keyfile=self.credentials.keyfile,
+            cafile=self._state.operator_ca / "cert.pem",
+            admits=self.operators.admits,
+            is_pq_required=self._is_pq_required,
+        )
+        self.https_doors["admin"] = door
+        self.turned_away["admin"] = door.turned_away
+        return [door]
 
     def _border(self, partner: str) -> HttpsServer:
         """ETSI 020 for one partner, at the port that the network file tells it."""

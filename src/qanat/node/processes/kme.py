@@ -23,6 +23,7 @@ from qanat.node.api.server import HttpsServer
 from qanat.node.api.tls_seen import TlsSeen, protection
 from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
+from qanat.node.holders import KMES, OPERATORS
 from qanat.node.kek import kek_path
 from qanat.node.messages import (
     KQ1,
@@ -35,6 +36,7 @@ from qanat.node.messages import (
     key_block_from_message,
 )
 from qanat.node.pki import kme_credentials, peer_credentials
+from qanat.node.processes.admin_desk import Desk
 from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.doors import Doors
@@ -72,12 +74,13 @@ class SiteKme:
         self._commanded = asyncio.Event()
         self._tls = TlsSeen(on_refused=self._handshake_refused, on_peer=self._line_differs)
         context = client_context(self._peer_credentials, is_pq_required=self._is_pq_required)
+        self._admission, self._kmes = Admission(self._state), Admission(self._state, KMES)
+        self._operators = Admission(self._state, OPERATORS)
         self._lines = {
-            peer: PeerLine(peer, port, context, self._tls.line_stands)
+            peer: PeerLine(peer, port, context, admits=self._kmes.admits, on_standing=self._tls.line_stands)
             for peer, port in config.ports.peers.items()
             if peer != site
         }
-        self._admission = Admission(self._state)
         self._borders = self._make_borders()
         self.trail = provide_trail(self._state, site, self._entropy, config.network.name)
         self.thread = WriterThread(
@@ -94,6 +97,7 @@ class SiteKme:
             credentials=self._credentials,
             gateway=self.gateway,
             admission=self._admission,
+            operators=self._operators,
             entropy=self._entropy,
             psks=PskBook(self._state, site),
             tls=self._tls,
@@ -212,7 +216,8 @@ class SiteKme:
     async def _watch_access(self) -> None:
         while True:
             await asyncio.sleep(RELOAD_S)
-            self._admission.look()
+            for admission in (self._admission, self._kmes, self._operators):
+                admission.look()
             self._doors.look()
 
     async def _report(self) -> None:
@@ -236,7 +241,16 @@ class SiteKme:
         socket = self._state.socket_path(seal_socket(self._site))
         socket.unlink(missing_ok=True)  # of a process that was killed
         operator = await asyncio.start_unix_server(served(operator_door.serve), socket)
-        doors = self._doors.https(self._borders)
+        desk = Desk(
+            site=self._site,
+            thread=self.thread,
+            trail=self.trail,
+            sealing=self._sealing,
+            seal_door=operator_door,
+            hub=self._config.sockets[hub_socket()],
+        )
+        doors = self._doors.https(self._borders) + self._doors.admin(desk)
+        watching = asyncio.create_task(self._watch_access())  # a sealed KME listens to operators
         async with operator:
             try:
                 if self._sealing.is_sealed:
@@ -244,6 +258,7 @@ class SiteKme:
                 await operator_door.opened.wait()
                 await self._serve(doors, started)
             finally:
+                watching.cancel()
                 await _stop(doors)
 
     async def _start_sealed(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
@@ -270,6 +285,7 @@ class SiteKme:
             self._peer_credentials,
             self._from_peer,
             is_pq_required=self._is_pq_required,
+            admits=self._kmes.admits,
             turned_away=self._doors.turned_away.setdefault("peers", Counter()),
             on_handshake=self._tls.at("peers"),
         )
@@ -280,7 +296,6 @@ class SiteKme:
         started.set()
         async with peers, modules, streams, asyncio.TaskGroup() as group:
             group.create_task(self._report())
-            group.create_task(self._watch_access())
             group.create_task(self._obey())
             for line in self._lines.values():
                 group.create_task(line.run())

@@ -13,14 +13,19 @@ from qanat.crypto.tls_bytes import HAS_HYBRID_GROUPS
 from qanat.node.api.alerts import handshake_of
 from qanat.node.api.entrance import Entrance, stream_entrance
 from qanat.node.api.handshake_told import Handshake, OnHandshake
-from qanat.node.api.protocol import Peer, peer_of
+from qanat.node.api.protocol import Admits, Peer, peer_of
 from qanat.node.api.server import server_context
 from qanat.node.pki import Credentials
 from qanat.node.wire import close, frames, keep_connected, write_frame
 
+LOOK_S = 0.2  # how late an idle connection meets a revocation, after the half second in which the list is read
 QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
 
 Receive = Callable[[SiteId, bytes], None]
+
+
+def _admit_all(_name: str, _serial: int) -> bool:
+    return True
 
 
 def _server_context(
@@ -56,15 +61,16 @@ def client_context(credentials: Credentials, *, is_pq_required: bool = False) ->
     return context
 
 
-def _is_kme(peer: Peer) -> bool:
-    """Does its certificate, which TLS has verified, say so, and still?"""
-    return peer.role == "kme" and time.time() < peer.until_s
+def _is_kme(peer: Peer, admits: Admits) -> bool:
+    """Does its certificate, which TLS has verified, say so, and still, and was it not taken back?"""
+    return peer.role == "kme" and time.time() < peer.until_s and admits(peer.name, peer.serial)
 
 
 class PeerLine:
     """Our frames to one peer KME.
 
     Args:
+        admits: Asked again and again while connected: is the peer's certificate still good?
         on_standing: Told how each new connection is protected.
     """
 
@@ -73,9 +79,11 @@ class PeerLine:
         peer: SiteId,
         port: int,
         context: ssl.SSLContext,
+        admits: Admits = _admit_all,
         on_standing: Callable[[SiteId, Handshake], None] = lambda _peer, _handshake: None,
     ) -> None:
         self._peer = peer
+        self._admits = admits
         self._port = port
         self._context = context
         self._on_standing = on_standing
@@ -95,23 +103,28 @@ class PeerLine:
         )
         reader, writer = await opening
         peer = peer_of(writer.transport)
-        if not _is_kme(peer) or peer.name != self._peer:
+        if not _is_kme(peer, self._admits) or peer.name != self._peer:
             await close(writer)
-            raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}")
+            raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}, or no longer")
         self._on_standing(self._peer, handshake_of(writer.get_extra_info("ssl_object")))
         return reader, writer
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ended = asyncio.create_task(reader.read(1))  # the peer never speaks here: any byte or end is the end
+        peer = peer_of(writer.transport)
         try:
             while not ended.done():
                 while self._queue:
+                    if not _is_kme(peer, self._admits):
+                        return
                     write_frame(writer, self._queue.popleft())
                 await writer.drain()
                 self._filled.clear()
                 filled = asyncio.create_task(self._filled.wait())
-                await asyncio.wait({ended, filled}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({ended, filled}, return_when=asyncio.FIRST_COMPLETED, timeout=LOOK_S)
                 filled.cancel()
+                if not _is_kme(peer, self._admits):
+                    return
         finally:
             ended.cancel()
 
@@ -122,17 +135,33 @@ async def listen(
     receive: Receive,
     *,
     is_pq_required: bool = False,
+    admits: Admits = _admit_all,
     turned_away: Counter[str] | None = None,
     on_handshake: OnHandshake | None = None,
 ) -> Entrance:
-    """Accept frames of other KMEs; the sender is who its certificate says."""
+    """Accept frames of other KMEs; the sender is who its certificate says.
+
+    Args:
+        admits: Asked at each frame, and while none comes: is the sender's certificate still good?
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = peer_of(writer.transport)
-        async for frame in frames(reader):
-            if not _is_kme(peer):  # asked at each frame: a connection may outlive its certificate
-                return
-            receive(SiteId(peer.name), frame)
+        watched = asyncio.create_task(_close_when_taken_back(writer, peer, admits))
+        try:
+            async for frame in frames(reader):
+                if not _is_kme(peer, admits):  # asked at each frame: a connection may outlive its certificate
+                    return
+                receive(SiteId(peer.name), frame)
+        finally:
+            watched.cancel()
 
     context = _server_context(credentials, is_pq_required=is_pq_required, on_handshake=on_handshake)
     return await stream_entrance(serve, "127.0.0.1", port, context, turned_away=turned_away)
+
+
+async def _close_when_taken_back(writer: asyncio.StreamWriter, peer: Peer, admits: Admits) -> None:
+    """A peer that says nothing would keep its connection, and a half frame on it, for as long as it likes."""
+    while _is_kme(peer, admits):
+        await asyncio.sleep(LOOK_S)
+    writer.transport.abort()

@@ -54,19 +54,21 @@ class SealDoor:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async for frame in frames(reader):
-            write_frame(writer, msgspec.json.encode(await self._answer(frame)))
+            try:
+                reply = await self.answer(_requests.decode(frame))
+            except msgspec.DecodeError:
+                reply = SealReply(error="the request cannot be read", exit_code=2)
+            write_frame(writer, msgspec.json.encode(reply))
             await writer.drain()
 
-    async def _answer(self, frame: bytes) -> SealReply:
+    async def answer(self, request: SealRequest) -> SealReply:
+        """Do what an operator asks, whichever way the question came."""
         rewrapped = 0
         try:
-            request = _requests.decode(frame)
             if request.verb == "unseal":
                 self._sealing.add(request.share)
             elif request.verb == "rotate":
                 rewrapped = await self._rotate()
-        except msgspec.DecodeError:
-            return SealReply(error="the request cannot be read", exit_code=2)
         except QanatError as error:
             return SealReply(error=str(error), exit_code=error.exit_code)
         if not self._sealing.is_sealed:
