@@ -1,6 +1,7 @@
 """The network's own certificates: a CA, and leaves that say who somebody is. Pure functions on PEM bytes.
 
-Layout: one that every known ETSI 014 client accepts (tests/conformance). ECDSA P-256. The name sits in a
+Layout: one that every known ETSI 014 client accepts (tests/conformance). ECDSA P-256, or ML-DSA-65 where a CA was made
+so: its leaves follow it (``signing_keys.py``). The name sits in a
 URI SAN ``urn:qanat:<role>:<name>``, which is what the servers read; SAE leaves repeat it as CN, which is
 what other KMEs read. Times and entropy are arguments; without an ``Entropy`` the library's own generator
 draws. Keys come back unencrypted: whoever writes them to disk guards the file.
@@ -15,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from qanat.core.ports import Entropy
@@ -29,13 +30,26 @@ from qanat.crypto.identity import (
     identity_from_urn,
     role_from_text,
 )
+from qanat.crypto.signing_keys import (
+    KEY_KINDS,
+    KeyKind,
+    SigningKey,
+    key_from_pem,
+    key_kind,
+    make_key,
+    pem_from_key,
+    sign,
+    sign_list,
+)
 
 __all__ = [
     "CertificateRefused",
     "CertificateRole",
     "Identity",
     "IdentityError",
+    "KeyKind",
     "RoleName",
+    "ca_kind",
     "identity_from_der",
     "identity_from_urn",
     "issue",
@@ -45,8 +59,10 @@ __all__ = [
 ]
 
 _DNS: Final = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
-_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5
 _CLOCK_SKEW: Final = timedelta(minutes=5)  # a leaf is valid at once at a peer whose clock is a little behind
+# A request's key is of its CA's family: under an ML-DSA CA a P-256 leaf would be the weakest signature of the chain.
+_REQUESTED: Final = {"ecdsa-p256": ("ecdsa-p256", "ecdsa-p384"), "ml-dsa-65": ("ml-dsa-65", "ml-dsa-87")}
+_KINDS_IN_WORDS: Final = {"ecdsa-p256": "ECDSA on P-256 or P-384", "ml-dsa-65": "ML-DSA-65 or ML-DSA-87"}
 
 
 RoleName = Literal["kme", "sae", "controller", "admin"]
@@ -59,12 +75,15 @@ _USAGES: Final = {
 }
 
 
-def make_ca(*, common_name: str, now: datetime, days: int, entropy: Entropy | None = None) -> tuple[bytes, bytes]:
+def make_ca(
+    *, common_name: str, now: datetime, days: int, kind: KeyKind = "ecdsa-p256", entropy: Entropy | None = None
+) -> tuple[bytes, bytes]:
     """A CA of its own: certificate and private key in PEM.
 
     Args:
         common_name: Shown to people.
         now: With a time zone.
+        kind: Its key, and those of all its leaves.
 
     Raises:
         CertificateRefused: no usable name, time or number of days.
@@ -72,7 +91,7 @@ def make_ca(*, common_name: str, now: datetime, days: int, entropy: Entropy | No
     if not 1 <= len(common_name) <= 64 or not common_name.isprintable():
         raise CertificateRefused(f"{common_name!r} is not a name for a CA")
     _check_dates(now, days)
-    key = _private_key(entropy)
+    key = make_key(kind, entropy)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
         _builder(subject, key, now, days, entropy)
@@ -82,7 +101,7 @@ def make_ca(*, common_name: str, now: datetime, days: int, entropy: Entropy | No
         .add_extension(_key_usage(is_ca=True), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
-    return _signed(builder, key), _pem(key)
+    return _pem(sign(builder, key)), pem_from_key(key)
 
 
 def issue(
@@ -107,8 +126,9 @@ def issue(
     Raises:
         CertificateRefused: a name or host is not usable, the CA is over, or key and CA do not belong together.
     """
-    key = _private_key(entropy)
-    return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), hosts, key, now, days, entropy), _pem(key)
+    key = make_key(ca_kind(ca_cert), entropy)
+    leaf = _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), hosts, key, now, days, entropy)
+    return leaf, pem_from_key(key)
 
 
 def sign_request(
@@ -124,16 +144,16 @@ def sign_request(
     """A leaf for a key that stays where it was made. Only the key is taken from the request: who it is, the CA says.
 
     Raises:
-        CertificateRefused: no request in PEM, its signature is wrong, or its key is not ECDSA on P-256 or P-384; and as
+        CertificateRefused: no request in PEM, its signature is wrong, or its key is not of the CA's family; and as
             ``issue``.
     """
     try:
         request = x509.load_pem_x509_csr(csr)
     except ValueError:
         raise CertificateRefused("this is no certificate request in PEM") from None
-    public = request.public_key()
-    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name not in ("secp256r1", "secp384r1"):
-        raise CertificateRefused("the request's key is not ECDSA on P-256 or P-384")
+    kind = ca_kind(ca_cert)
+    if _request_kind(request) not in _REQUESTED[kind]:
+        raise CertificateRefused(f"the request's key is not {_KINDS_IN_WORDS[kind]}, which this CA signs")
     if not request.is_signature_valid:
         raise CertificateRefused("the request is not signed by its own key")
     return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), [], request, now, days, None)
@@ -152,7 +172,30 @@ def revocation_list(*, ca_cert: bytes, ca_key: bytes, serials: Sequence[int], no
     for serial in serials:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
         builder = builder.add_revoked_certificate(entry)
-    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return sign_list(builder, signer).public_bytes(serialization.Encoding.PEM)
+
+
+def ca_kind(ca_cert: bytes) -> KeyKind:
+    """What key a CA of ours holds.
+
+    Raises:
+        CertificateRefused: one that we do not make.
+    """
+    try:
+        found = key_kind(x509.load_pem_x509_certificate(ca_cert).public_key())
+    except UnsupportedAlgorithm:
+        found = "other"
+    for kind in KEY_KINDS:
+        if kind == found:
+            return kind
+    raise CertificateRefused(f"the CA's key is none of {', '.join(KEY_KINDS)}")
+
+
+def _request_kind(request: x509.CertificateSigningRequest) -> str:
+    try:
+        return key_kind(request.public_key())
+    except (UnsupportedAlgorithm, ValueError):
+        return "other"
 
 
 class _HasPublicKey(Protocol):
@@ -190,7 +233,7 @@ def _leaf(
         .add_extension(x509.SubjectAlternativeName([*names, x509.UniformResourceIdentifier(who.urn)]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
-    return _signed(builder, signer)
+    return _pem(sign(builder, signer))
 
 
 def _check_dates(now: datetime, days: int) -> None:
@@ -208,17 +251,9 @@ def _host(host: str) -> x509.GeneralName:
     return x509.DNSName(host)
 
 
-def _private_key(entropy: Entropy | None) -> ec.EllipticCurvePrivateKey:
-    if entropy is None:
-        return ec.generate_private_key(ec.SECP256R1())
-    # FIPS 186-5, A.2.1: 64 bits more than the order has, so that the remainder is even to 2**-64.
-    secret = int.from_bytes(entropy.random_bytes(40)) % (_P256_ORDER - 1) + 1
-    return ec.derive_private_key(secret, ec.SECP256R1())
-
-
-def _ca_key(pem: bytes, issuer: x509.Certificate) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(pem, password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != issuer.public_key():
+def _ca_key(pem: bytes, issuer: x509.Certificate) -> SigningKey:
+    key: SigningKey = key_from_pem(pem)
+    if key_kind(key.public_key()) not in KEY_KINDS or key.public_key() != issuer.public_key():
         raise CertificateRefused("the CA's private key does not belong to its certificate")
     return key
 
@@ -252,13 +287,5 @@ def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
     )
 
 
-def _signed(builder: x509.CertificateBuilder, signer: ec.EllipticCurvePrivateKey) -> bytes:
-    # Deterministic ECDSA (RFC 6979): a weak generator cannot give the CA's key away through a nonce.
-    certificate = builder.sign(signer, hashes.SHA256(), ecdsa_deterministic=True)
+def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
