@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from cryptography.exceptions import InvalidSignature
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
-from qanat.core.topology import Network, Sae, Site
+from qanat.core.topology import Network, Policy, Sae, Site
 from qanat.crypto.pki import issue, make_ca
+from qanat.crypto.signing_keys import certificate_kind
 from qanat.node.kek import read_kek
 from qanat.node.pki import (
     CA_DAYS,
@@ -21,6 +23,7 @@ from qanat.node.pki import (
     Credentials,
     identity_credentials,
     kme_credentials,
+    peer_credentials,
     provision,
     sae_credentials,
 )
@@ -228,3 +231,56 @@ def test_each_site_has_its_own_kek_and_a_lost_one_is_not_replaced_beside_a_store
     (state.node(SiteId("a")) / "kek").write_text("development\nzz")
     with pytest.raises(EnvironmentProblem, match="missing or damaged"):
         provision(state, network(), NOW)
+
+
+def with_pki(pki: str) -> Network:
+    return replace(network(), policy=Policy(pki=pki))
+
+
+def kinds(state: StateDir) -> dict[str, str]:
+    return {
+        str(path.parent.relative_to(state.path)): certificate_kind(x509.load_pem_x509_certificate(path.read_bytes()))
+        for path in sorted(state.path.rglob("cert.pem"))
+    }
+
+
+def test_a_network_of_ml_dsa_holds_nothing_else(state: StateDir) -> None:
+    provision(state, with_pki("ml-dsa-65"), NOW)
+    assert set(kinds(state).values()) == {"ml-dsa-65"}
+    assert peer_credentials(state, SiteId("a"), "ml-dsa-65") == kme_credentials(state, SiteId("a"))
+    before = contents(state)
+    assert len(provision(state, with_pki("ml-dsa-65"), NOW + timedelta(days=30)).kept) == 5
+    assert contents(state) == before
+
+
+def test_ml_dsa_between_kmes_is_added_to_a_state_directory_and_changes_nothing_that_applications_see(
+    state: StateDir,
+) -> None:
+    provision(state, network(), NOW)
+    before = contents(state)
+    done = provision(state, with_pki("ml-dsa-65-between-kmes"), NOW)
+    assert done.made == ["urn:qanat:kme:a", "urn:qanat:kme:b_1"]
+    assert {name: data for name, data in contents(state).items() if name in before} == before
+    new = {folder: kind for folder, kind in kinds(state).items() if kind == "ml-dsa-65"}
+    assert set(new) == {"ca-peers", "nodes/a/peers", "nodes/b_1/peers"}
+    shown = peer_credentials(state, SiteId("a"), "ml-dsa-65-between-kmes")
+    leaf(shown).verify_directly_issued_by(x509.load_pem_x509_certificate(shown.cafile.read_bytes()))
+    provision(state, network(), NOW)  # and back: they lie there unused
+    assert peer_credentials(state, SiteId("a"), "ecdsa-p256") == kme_credentials(state, SiteId("a"))
+
+
+@pytest.mark.parametrize(("first", "then"), [("ecdsa-p256", "ml-dsa-65"), ("ml-dsa-65", "ecdsa-p256")])
+def test_whom_applications_trust_changes_only_by_a_persons_hand(state: StateDir, first: str, then: str) -> None:
+    provision(state, with_pki(first), NOW)
+    before = contents(state)
+    with pytest.raises(EnvironmentProblem, match=f"is {first}, and the network file's policy.pki asks for {then}"):
+        provision(state, with_pki(then), NOW)
+    assert contents(state) == before
+    for folder in (state.ca, state.sae_ca, state.operator_ca):
+        folder.rename(folder.with_name(folder.name + ".old"))
+    done = provision(state, with_pki(then), NOW)
+    assert done.is_new_ca
+    assert len(done.renewed) == 5
+    assert {kind for folder, kind in kinds(state).items() if ".old" not in folder} == {then}
+    kek = "nodes/a/kek"
+    assert contents(state)[kek] == before[kek]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network
+from qanat.node.certificates import belongs_to, certificate_in, check_ca, check_kind, is_signed_by, urns_of
 from qanat.node.kek import provide_kek
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
@@ -18,7 +19,7 @@ from qanat.node.statedir import StateDir
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from qanat.crypto.pki import RoleName
+    from qanat.crypto.pki import KeyKind, RoleName
 
 CA_DAYS = 3650
 LEAF_DAYS = 365
@@ -27,6 +28,7 @@ RENEW_PART = 6  # of a short-lived leaf: only its last sixth is too late
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 CONTROLLER, ADMIN = "controller", "admin"
 _SAE_URN = "urn:qanat:sae:"
+BETWEEN_KMES = "ml-dsa-65-between-kmes"  # of ``Policy.pki``
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,18 @@ def kme_credentials(state: StateDir, site: SiteId) -> Credentials:
     return _credentials(state, state.node(site))
 
 
+def peer_credentials(state: StateDir, site: SiteId, pki: str) -> Credentials:
+    """What a KME shows other KMEs, and the CA by which it knows them.
+
+    Args:
+        pki: The network's ``Policy.pki``.
+    """
+    if pki != BETWEEN_KMES:
+        return kme_credentials(state, site)
+    folder = state.node_to_peers(site)
+    return Credentials(folder / "cert.pem", folder / "key.pem", state.peer_ca / "cert.pem")
+
+
 def sae_credentials(state: StateDir, sae: SaeId) -> Credentials:
     return _credentials(state, state.sae(sae))
 
@@ -91,23 +105,31 @@ def provision(
     """Give every KME and SAE of the network, the controller and the admin a certificate.
 
     Three CAs sign: one for KMEs, one for applications, one for controller and admin. A door trusts the CA of those who
-    may come in and no other, so a certificate of another kind does not get as far as being asked for its role.
+    may come in and no other, so a certificate of another kind does not get as far as being asked for its role. A fourth
+    signs what KMEs show each other where the network file wants that to be ML-DSA and the rest P-256.
 
     Args:
         now: With a time zone.
         hosts: Names and addresses at which the KMEs and the controller are reached.
 
     Raises:
-        EnvironmentProblem: the CA has expired, belongs to another network, or a file cannot be used.
+        EnvironmentProblem: the CA has expired, belongs to another network, is not of the kind that the network file
+            asks for, or a file cannot be used.
     """
     state.prepare()
     done = Provisioned()
-    ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done)
-    applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, before=ca)
-    operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, before=ca)
+    pki = network.policy.pki
+    kind: KeyKind = "ml-dsa-65" if pki == "ml-dsa-65" else "ecdsa-p256"
+    ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done, kind)
+    applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, kind, before=ca)
+    operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, kind, before=ca)
     for site in network.sites:
         ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
         provide_kek(state, site)
+    if pki == BETWEEN_KMES:
+        peers = _Ca.load(state.peer_ca, f"qanat peers {network.name}", now, done, "ml-dsa-65")
+        for site in network.sites:
+            peers.provide(state.node_to_peers(site), "kme", site, list(hosts))
     applications.revoked = _revoked(state)
     for sae in network.saes:
         applications.provide(state.sae(sae), "sae", sae, [])
@@ -136,22 +158,25 @@ class _Ca:
     revoked: frozenset[int] = frozenset()
 
     @classmethod
-    def load(cls, folder: Path, name: str, now: datetime, done: Provisioned, before: _Ca | None = None) -> _Ca:
+    def load(
+        cls, folder: Path, name: str, now: datetime, done: Provisioned, kind: KeyKind, before: _Ca | None = None
+    ) -> _Ca:
         from qanat.crypto.pki import make_ca
 
         common_name = name[:64]
         private_folder(folder)
         certfile, keyfile = folder / "cert.pem", folder / "key.pem"
         if not certfile.exists():
-            pem, key = make_ca(common_name=common_name, now=now, days=CA_DAYS)
+            pem, key = make_ca(common_name=common_name, now=now, days=CA_DAYS, kind=kind)
             write_private(keyfile, key)
             write_private(certfile, pem)
             done.is_new_ca = True
         pem = certfile.read_bytes()
-        certificate = _certificate(certfile, pem)
-        _check_ca(folder, certificate, common_name, now)
+        certificate = certificate_in(certfile, pem)
+        check_ca(folder, certificate, common_name, now)
+        check_kind(folder, certificate, kind)
         key_or_none = keyfile.read_bytes() if keyfile.exists() else None
-        if key_or_none is not None and not _belongs(key_or_none, certificate):
+        if key_or_none is not None and not belongs_to(key_or_none, certificate):
             raise EnvironmentProblem(
                 f"{keyfile} is not the private key of {certfile}. Put the right one back, or move {folder} away "
                 "to begin with a new CA."
@@ -176,7 +201,7 @@ class _Ca:
 
     def _is_of_before(self, certfile: Path) -> bool:
         """Is this a leaf of the time when one CA served all roles?"""
-        issuer = _certificate(certfile, certfile.read_bytes()).issuer
+        issuer = certificate_in(certfile, certfile.read_bytes()).issuer
         return self.before is not None and issuer == self.before.certificate.subject
 
     def _issue(self, role: RoleName, name: str, hosts: list[str]) -> tuple[bytes, bytes]:
@@ -198,7 +223,7 @@ class _Ca:
         """Raises:
         EnvironmentProblem: the certificate is another CA's, which is not ours to overwrite.
         """
-        leaf = _certificate(certfile, certfile.read_bytes())
+        leaf = certificate_in(certfile, certfile.read_bytes())
         if self._is_of_before(certfile):
             return False
         if leaf.issuer != self.certificate.subject:
@@ -206,17 +231,17 @@ class _Ca:
                 f"{certfile} was issued by {leaf.issuer.rfc4514_string()}, not by this network's CA "
                 f"({self.certificate.subject.rfc4514_string()}). Move it away to have a new one made."
             )
-        if leaf.serial_number in self.revoked and _is_signed_by(leaf, self.certificate):
+        if leaf.serial_number in self.revoked and is_signed_by(leaf, self.certificate):
             return True
         lifetime = leaf.not_valid_after_utc - leaf.not_valid_before_utc
         return (
-            _is_signed_by(leaf, self.certificate)
-            and _urns(leaf) == [urn]
+            is_signed_by(leaf, self.certificate)
+            and urns_of(leaf) == [urn]
             and leaf.not_valid_before_utc
             <= self.now
             < leaf.not_valid_after_utc - min(RENEW_BEFORE, lifetime / RENEW_PART)
             and keyfile.exists()
-            and _belongs(keyfile.read_bytes(), leaf)
+            and belongs_to(keyfile.read_bytes(), leaf)
         )
 
 
@@ -226,26 +251,6 @@ def _revoked(state: StateDir) -> frozenset[int]:
     return revoked_serials(state)
 
 
-def _check_ca(folder: Path, certificate: x509.Certificate, common_name: str, now: datetime) -> None:
-    names = [attribute.value for attribute in certificate.subject]
-    if names != [common_name]:
-        raise EnvironmentProblem(
-            f"The CA in {folder} is {certificate.subject.rfc4514_string()}, not the one of this network "
-            f"(CN={common_name}). Give this network its own directory with QANAT_STATE."
-        )
-    if now >= certificate.not_valid_after_utc:
-        raise EnvironmentProblem(
-            f"The CA in {folder} expired on {certificate.not_valid_after_utc:%Y-%m-%d}. Move that folder away and "
-            "start again: a new CA and new certificates are made, stored keys stay. Applications then need the new "
-            "CA file and certificates."
-        )
-    if now < certificate.not_valid_before_utc:
-        raise EnvironmentProblem(
-            f"The CA in {folder} is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC and this "
-            f"machine's clock says {now:%Y-%m-%d %H:%M} UTC. Set the clock."
-        )
-
-
 def _credentials(state: StateDir, folder: Path) -> Credentials:
     return Credentials(folder / "cert.pem", folder / "key.pem", state.ca / "cert.pem")
 
@@ -253,42 +258,3 @@ def _credentials(state: StateDir, folder: Path) -> Credentials:
 def _as_host(site: SiteId, hosts: Sequence[str]) -> list[str]:
     """The site's id as a host name, where it can be one: an underscore or a dot at the end cannot."""
     return [site.lower()] if site.replace("-", "").isalnum() and not site.endswith("-") and site not in hosts else []
-
-
-def _certificate(path: Path, pem: bytes) -> x509.Certificate:
-    from cryptography import x509
-
-    try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError:
-        raise EnvironmentProblem(f"{path} is no certificate in PEM. Move it away to have a new one made.") from None
-
-
-def _urns(certificate: x509.Certificate) -> list[str]:
-    from cryptography import x509
-
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return []
-    return names.value.get_values_for_type(x509.UniformResourceIdentifier)
-
-
-def _is_signed_by(leaf: x509.Certificate, ca: x509.Certificate) -> bool:
-    from cryptography.exceptions import InvalidSignature
-
-    try:
-        leaf.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
-
-
-def _belongs(key_pem: bytes, certificate: x509.Certificate) -> bool:
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        key = load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError):
-        return False
-    return key.public_key() == certificate.public_key()

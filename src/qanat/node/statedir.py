@@ -2,6 +2,7 @@
 
 ca/                                    the CA of the KMEs, by which applications know them
 ca-applications/, ca-operators/        the CAs of applications, and of controller and admin
+ca-peers/, nodes/<site>/peers/         where KMEs show each other certificates of another kind than applications see
 access/                                revoked.crl, allowed.txt: applications that may not call, or that alone may
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
 nodes/<site>/skip-psk.json             pre-shared keys of routers
@@ -73,6 +74,11 @@ class StateDir:
         return self.path / "ca-operators"
 
     @property
+    def peer_ca(self) -> Path:
+        """Issues what KMEs show each other, where that is not what they show applications."""
+        return self.path / "ca-peers"
+
+    @property
     def access(self) -> Path:
         """Who may call although its certificate is good: ``revoked.crl`` and ``allowed.txt``."""
         return self.path / "access"
@@ -91,6 +97,10 @@ class StateDir:
 
     def node(self, site: SiteId) -> Path:
         return self.path / "nodes" / _file_name(site)
+
+    def node_to_peers(self, site: SiteId) -> Path:
+        """The certificate folder of a KME whose peers know it by ``peer_ca``."""
+        return self.node(site) / "peers"
 
     def store(self, site: SiteId) -> Path:
         return self.node(site) / "store.db"

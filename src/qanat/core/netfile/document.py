@@ -157,6 +157,10 @@ class PolicyDocument(Document):
         default="preferred",
         description="required: doors for applications and between KMEs close TLS without post-quantum key exchange",
     )
+    pki: Literal["ecdsa-p256", "ml-dsa-65-between-kmes", "ml-dsa-65"] = Field(
+        default="ecdsa-p256",
+        description="Certificates: ML-DSA-65 between KMEs only, or everywhere, where applications need OpenSSL 3.5",
+    )
     skip_psk: Literal["off", "forward_secret", "plain"] = Field(
         default="off",
         description="SKIP doors for pre-shared keys; plain: also TLS 1.2 without an ephemeral key exchange",
