@@ -82,3 +82,4 @@ def test_a_client_that_cannot_is_served_unless_it_is_required(gate: LivePair, ve
     )  # fmt: skip
     is_required = gate.kmes.network.policy.pq_tls == "required"
     assert (b"HTTP/1.1 200" in done.stdout) is not is_required
+    assert (b"alert insufficient security" in done.stderr) is is_required

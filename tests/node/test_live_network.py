@@ -24,6 +24,7 @@ from live_network import TINY, Done, Live, qanat_here, until
 from qanat.cli.check import load_network
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId
+from qanat.crypto.tls_bytes import HAS_HYBRID_GROUPS
 from qanat.node.demo.applications import Pair, Record
 from qanat.node.pki import provision, sae_credentials
 from qanat.node.statedir import StateDir
@@ -53,6 +54,27 @@ def test_two_applications_get_the_same_key_by_the_command_line(live: Live) -> No
     again = live.run("key", "take", "bob", "alice", *ids)
     assert again.code == 1
     assert "each SAE gets a key once" in " ".join(again.err.lower().replace("sae", "SAE").split())
+
+
+def test_the_key_exchange_of_every_connection_can_be_looked_up(live: Live) -> None:
+    live.run("key", "get", "alice", "bob")
+
+    def shown() -> dict[str, Any]:
+        return dict(live.run("kme", "status", "--json").json)
+
+    until(lambda: any(row[0] == "etsi014" for row in shown()["mitte"]["done"]))
+    mitte = shown()["mitte"]
+    is_told = not HAS_HYBRID_GROUPS or hasattr(ssl.SSLObject, "group")
+    group = "X25519MLKEM768" if is_told else "unknown"
+    assert mitte["peers"]["moabit"] == {"group": group, "certificate": "ecdsa-p256", "version": "TLSv1.3"}
+    assert all(row[2] == "ecdsa-p256" for row in mitte["done"])
+    table = live.run("kme", "status", "mitte").out
+    assert "Lines to other KMEs" in table
+    assert group in table
+    wrong = live.run("kme", "status", "nowhere")
+    assert (wrong.code, "no KME of site nowhere" in wrong.err) == (2, True)
+    page = urllib.request.urlopen(f"http://127.0.0.1:{live.state.read_ports()['dashboard']}/metrics").read().decode()
+    assert f'qanat_kme_handshakes_total{{certificate="ecdsa-p256",door="peers",group="{group}"' in page
 
 
 def test_every_question_has_an_answer_in_json(live: Live, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,18 @@ import typer
 from qanat.cli.app import Json, State, kme
 
 
+@kme.command("status")
+def kme_status(
+    site: Annotated[str | None, typer.Argument(help="One site; without it, all.")] = None,
+    as_json: Json = False,
+    state: State = None,
+) -> None:
+    """Key exchange and certificates of the running KMEs' TLS connections."""
+    from qanat.cli import kme_status as kme_status_work
+
+    raise typer.Exit(kme_status_work.status(state, site, as_json=as_json))
+
+
 @kme.command("recover")
 def kme_recover(
     site: str,

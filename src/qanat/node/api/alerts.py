@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import ssl
 
+from cryptography import x509
+
+from qanat.crypto.signing_keys import certificate_kind
+from qanat.node.api.handshake_told import Handshake, OnHandshake, refusal
+
 # A client that speaks plain HTTP would not understand an alert.
 _NOT_TLS = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER"}
 
 
 class AlertingObject(ssl.SSLObject):
-    """Set as ``SSLContext.sslobject_class``."""
+    """Set a class of ``alerting`` as ``SSLContext.sslobject_class``."""
 
     _failed: ssl.SSLError | None = None
 
@@ -25,10 +30,37 @@ class AlertingObject(ssl.SSLObject):
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
+        except ssl.SSLEOFError:
+            raise
         except ssl.SSLError as error:
+            self._tell(refusal(error, None))
             if error.reason in _NOT_TLS:
                 raise
             self._failed = error
             # The loop now writes what is pending and waits for the client, which hangs up on the alert. One that
             # does not is ended by its next byte or by the handshake's time limit.
             raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert goes out first") from None
+        else:
+            self._tell(handshake_of(self))
+
+    def _tell(self, handshake: Handshake) -> None:
+        """Say how it ended; nobody listens here."""
+
+
+def alerting(on_handshake: OnHandshake | None) -> type[AlertingObject]:
+    """Objects that tell how each handshake ended."""
+
+    class Told(AlertingObject):
+        def _tell(self, handshake: Handshake) -> None:
+            if on_handshake is not None:
+                on_handshake(handshake)
+
+    return Told
+
+
+def handshake_of(made: ssl.SSLObject) -> Handshake:
+    """How a finished handshake came out. Python's ``ssl`` tells the group from 3.15 on."""
+    der = made.getpeercert(binary_form=True)
+    kind = certificate_kind(x509.load_der_x509_certificate(der)) if der else "none"
+    group = getattr(made, "group", lambda: None)()
+    return Handshake(group=group or "unknown", certificate=kind, version=made.version() or "")

@@ -24,6 +24,7 @@ from OpenSSL import SSL
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
+from qanat.node.api.handshake_told import OnHandshake
 from qanat.node.api.hybrid_tls import HybridContext, HybridObject
 from qanat.node.api.protocol import Peer
 from qanat.node.api.psk import PSK_BYTES, Lookup, Psk, is_identity
@@ -60,7 +61,7 @@ class PskContext(HybridContext):
     def wrap_bio(self, incoming: Any, outgoing: Any, server_side: bool = False, *_: Any, **__: Any) -> Any:  # noqa: FBT001, FBT002
         connection = SSL.Connection(self._inner, None)
         connection.set_accept_state()
-        made = PskObject(connection, incoming, outgoing, is_required=self._is_required)
+        made = PskObject(connection, incoming, outgoing, is_required=self._is_required, on_handshake=self._on_handshake)
         self._open[_address(connection._ssl)] = made
         return made
 
@@ -100,13 +101,21 @@ class PskContext(HybridContext):
         return 1
 
 
-def psk_context(lookup: Lookup, entropy: Entropy, *, is_plain: bool, is_pq_required: bool) -> PskContext:
+def psk_context(
+    lookup: Lookup,
+    entropy: Entropy,
+    *,
+    is_plain: bool,
+    is_pq_required: bool,
+    on_handshake: OnHandshake | None = None,
+) -> PskContext:
     """TLS 1.2 or higher in which both ends show a key of ``PSK_BYTES``.
 
     Args:
         lookup: The key of an identity; asked in every handshake.
         is_plain: Offer PSK without an ephemeral exchange in TLS 1.2.
         is_pq_required: Close connections whose key exchange is not hybrid, which leaves TLS 1.3 alone.
+        on_handshake: Told how each handshake ended.
 
     Raises:
         EnvironmentProblem: the OpenSSL of ``cryptography`` was built without pre-shared keys.
@@ -130,6 +139,7 @@ def psk_context(lookup: Lookup, entropy: Entropy, *, is_plain: bool, is_pq_requi
         inner.load_tmp_dh(file.name)
     context = PskContext(ssl.PROTOCOL_TLS_SERVER)
     context._inner, context._is_required = inner, is_pq_required
+    context._on_handshake = on_handshake
     context._lookup, context._decoy_key = lookup, entropy.random_bytes(PSK_BYTES)
     context._open = WeakValueDictionary()
     context._callbacks = (

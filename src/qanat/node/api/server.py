@@ -17,17 +17,19 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from qanat.core.errors import EnvironmentProblem
-from qanat.node.api.alerts import AlertingObject
+from qanat.crypto.tls_bytes import HAS_HYBRID_GROUPS
+from qanat.node.api.alerts import alerting
 from qanat.node.api.entrance import HANDSHAKE_TIMEOUT_S, Entrance
 from qanat.node.api.protocol import REQUEST_TIMEOUT_S, Admits, IdentifyingProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from qanat.node.api.handshake_told import OnHandshake
+
 KEEP_ALIVE_S = 75.0  # a new handshake costs twenty requests (measured: 0.8 against 0.04 ms of CPU)
 SHUTDOWN_S = 5.0
 TlsChoice = Literal["auto", "stdlib", "pq"]
-HAS_HYBRID_GROUPS = ssl.OPENSSL_VERSION_INFO >= (3, 5)  # its default groups begin with X25519MLKEM768
 
 _log = logging.getLogger(__name__)
 
@@ -150,17 +152,26 @@ def serve(
     admits: Admits | None = None,
     is_pq_required: bool = False,
     tls: TlsChoice = "auto",
+    on_handshake: OnHandshake | None = None,
 ) -> HttpsServer:
     """A server that demands a client certificate of this CA. Call its ``start()``.
 
     Args:
         admits: Asked at every request whether this name and certificate may call; None admits all.
-        is_pq_required: Close connections whose key exchange is not hybrid.
+        is_pq_required: Refuse connections whose key exchange is not hybrid.
+        on_handshake: Told how each TLS handshake ended.
 
     Raises:
         EnvironmentProblem: a certificate file cannot be used.
     """
-    context = server_context(certfile=certfile, keyfile=keyfile, cafile=cafile, is_pq_required=is_pq_required, tls=tls)
+    context = server_context(
+        certfile=certfile,
+        keyfile=keyfile,
+        cafile=cafile,
+        is_pq_required=is_pq_required,
+        tls=tls,
+        on_handshake=on_handshake,
+    )
     return HttpsServer(
         app,
         host=host,
@@ -180,14 +191,16 @@ def server_context(
     is_pq_required: bool = False,
     is_tls13: bool = False,
     tls: TlsChoice = "auto",
+    on_handshake: OnHandshake | None = None,
 ) -> ssl.SSLContext:
     """TLS 1.2 or higher, client certificate required, X25519MLKEM768 where the client can.
 
     Args:
-        is_pq_required: Close connections whose key exchange is not hybrid.
+        is_pq_required: Refuse connections whose key exchange is not hybrid.
         is_tls13: Nothing older than TLS 1.3.
         tls: "stdlib" is Python's ssl, "pq" the OpenSSL of ``cryptography``; "auto" takes the latter where the former
             is older than 3.5.
+        on_handshake: Told how each handshake ended.
 
     Raises:
         EnvironmentProblem: a file is missing, or certificate and key do not belong together; or Python's ssl is asked
@@ -201,7 +214,7 @@ def server_context(
     is_hybrid = tls == "pq" or is_pq_required or (tls == "auto" and not HAS_HYBRID_GROUPS)
     make = _hybrid if is_hybrid else _plain
     try:
-        return make(Path(certfile), Path(keyfile), Path(cafile), is_pq_required, is_tls13)
+        return make(Path(certfile), Path(keyfile), Path(cafile), is_pq_required, is_tls13, on_handshake)
     except FileNotFoundError:
         missing = [str(path) for path in (cafile, certfile, keyfile) if not Path(path).exists()]
         raise EnvironmentProblem(f"{', '.join(missing)} is not there. `qanat up` makes certificates.") from None
@@ -209,18 +222,39 @@ def server_context(
         raise EnvironmentProblem(f"{certfile} with {keyfile} and {cafile} cannot be used for TLS: {error}.") from None
 
 
-def _hybrid(certfile: Path, keyfile: Path, cafile: Path, is_required: bool, is_tls13: bool) -> ssl.SSLContext:  # noqa: FBT001
+def _hybrid(
+    certfile: Path,
+    keyfile: Path,
+    cafile: Path,
+    is_required: bool,  # noqa: FBT001
+    is_tls13: bool,  # noqa: FBT001
+    on_handshake: OnHandshake | None,
+) -> ssl.SSLContext:
     from qanat.node.api.hybrid_tls import hybrid_context
 
-    return hybrid_context(certfile=certfile, keyfile=keyfile, cafile=cafile, is_required=is_required, is_tls13=is_tls13)
+    return hybrid_context(
+        certfile=certfile,
+        keyfile=keyfile,
+        cafile=cafile,
+        is_required=is_required,
+        is_tls13=is_tls13,
+        on_handshake=on_handshake,
+    )
 
 
-def _plain(certfile: Path, keyfile: Path, cafile: Path, is_required: bool, is_tls13: bool) -> ssl.SSLContext:  # noqa: FBT001
+def _plain(
+    certfile: Path,
+    keyfile: Path,
+    cafile: Path,
+    is_required: bool,  # noqa: FBT001
+    is_tls13: bool,  # noqa: FBT001
+    on_handshake: OnHandshake | None,
+) -> ssl.SSLContext:
     del is_required  # Python's ssl cannot tell which group was chosen
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if is_tls13 else ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
-    context.sslobject_class = AlertingObject
+    context.sslobject_class = alerting(on_handshake)
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # TLS 1.2 with forward secrecy only; 1.3 has its own list

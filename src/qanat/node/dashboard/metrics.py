@@ -109,6 +109,15 @@ def _refusals(snapshot: Snapshot) -> Iterator[Sample]:
             yield (kme["site"], code), float(count)
 
 
+def _handshakes(kind: str) -> Callable[[Snapshot], Iterable[Sample]]:
+    def samples(snapshot: Snapshot) -> Iterator[Sample]:
+        for kme in snapshot.get("kmes", ()):
+            for *labels, count in kme.get("tls", {}).get(kind, ()):
+                yield (kme["site"], *labels), float(count)
+
+    return samples
+
+
 def _turned_away(snapshot: Snapshot) -> Iterator[Sample]:
     for kme in snapshot.get("kmes", ()):
         for door, counts in sorted(kme.get("turned_away", {}).items()):
@@ -280,6 +289,19 @@ METRICS: tuple[Row, ...] = (
         help="Answers of the key delivery interface other than 200, by HTTP status, since the KME started.",
         labels=("site", "code"),
         samples=_refusals,
+    ),
+    Row(
+        name="qanat_kme_handshakes_total",
+        help="TLS connections that came in since the KME started, by door, key exchange and key of the caller's "
+        "certificate; group unknown: Python's own ssl does not tell it.",
+        labels=("site", "door", "group", "certificate"),
+        samples=_handshakes("done"),
+    ),
+    Row(
+        name="qanat_kme_handshakes_refused_total",
+        help="TLS handshakes refused since the KME started, by door and reason.",
+        labels=("site", "door", "reason"),
+        samples=_handshakes("refused"),
     ),
     Row(
         name="qanat_kme_handshakes_turned_away_total",

@@ -17,6 +17,7 @@ from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HttpsServer, serve, server_context
 from qanat.node.api.skip import SkipDelivery, create_skip_app
+from qanat.node.api.tls_seen import TlsSeen
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
@@ -29,6 +30,7 @@ class Doors:
     """Makes them.
 
     Attributes:
+        tls: Counts the handshakes at each of them.
         on_refused: Caller, status and message of every answer that is not 200.
         turned_away: Sockets that got no connection, by door and reason; see ``Entrance``.
     """
@@ -39,6 +41,7 @@ class Doors:
     gateway: Gateway
     admission: Admission
     entropy: Entropy
+    tls: TlsSeen
     psks: PskBook
     on_refused: Callable[[str, int, str], None]
     turned_away: dict[str, Counter[str]] = field(default_factory=dict)
@@ -80,6 +83,7 @@ class Doors:
                 cafile=admitting_ca(self._state),
                 admits=self.admission.admits,
                 is_pq_required=self._is_pq_required,
+                on_handshake=self.tls.at(name),
             )
             for name, (port, app) in apps.items()
         }
@@ -100,7 +104,11 @@ class Doors:
             host="127.0.0.1",
             port=self.config.ports.skip_psk[self.site],
             context=psk_context(
-                psks.find, self.entropy, is_plain=policy.skip_psk == "plain", is_pq_required=self._is_pq_required
+                psks.find,
+                self.entropy,
+                is_plain=policy.skip_psk == "plain",
+                is_pq_required=self._is_pq_required,
+                on_handshake=self.tls.at("skip-psk"),
             ),
             admits=lambda name, serial: psks.admits(name, serial) and admission.admits(name, serial),
         )
@@ -126,6 +134,7 @@ class Doors:
             certfile=self.credentials.certfile,
             keyfile=self.credentials.keyfile,
             cafile=self._state.partner_ca(partner),
+            on_handshake=self.tls.at(f"etsi020-{partner}"),
         )
 
     def look(self) -> None:
@@ -145,6 +154,7 @@ class Doors:
             keyfile=self.credentials.keyfile,
             cafile=admitting_ca(self._state),
             is_pq_required=self._is_pq_required,
+            on_handshake=self.tls.at("etsi004"),
         )
         return await stream_entrance(
             door.serve, "127.0.0.1", port, context, turned_away=self.turned_away.setdefault("etsi004", Counter())

@@ -18,7 +18,9 @@ from qanat.core.records import KeyBlock
 from qanat.km.channel import patience_of
 from qanat.km.kme import Kme
 from qanat.node.access import RELOAD_S, Admission
+from qanat.node.api.handshake_told import Handshake
 from qanat.node.api.server import HttpsServer
+from qanat.node.api.tls_seen import TlsSeen, protection
 from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
 from qanat.node.kek import kek_path
@@ -32,7 +34,7 @@ from qanat.node.messages import (
     StoreStatus,
     key_block_from_message,
 )
-from qanat.node.pki import kme_credentials
+from qanat.node.pki import kme_credentials, peer_credentials
 from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.doors import Doors
@@ -60,6 +62,7 @@ class SiteKme:
         self._config, self._site, self._hub = config, site, hub
         self._state = StateDir(config.state)
         self._credentials = kme_credentials(self._state, site)
+        self._peer_credentials = peer_credentials(self._state, site, config.network.policy.pki)
         self._entropy = SystemEntropy()  # one for store and engine: what one finds broken, neither draws from
         self._sealing = Sealing(site, kek_path(self._state, site))
         self._one_rotation = asyncio.Lock()
@@ -67,8 +70,13 @@ class SiteKme:
         self._told = Telling()
         self._commands: list[Command] = []
         self._commanded = asyncio.Event()
-        context = client_context(self._credentials, is_pq_required=self._is_pq_required)
-        self._lines = {peer: PeerLine(peer, port, context) for peer, port in config.ports.peers.items() if peer != site}
+        self._tls = TlsSeen(on_refused=self._handshake_refused, on_peer=self._line_differs)
+        context = client_context(self._peer_credentials, is_pq_required=self._is_pq_required)
+        self._lines = {
+            peer: PeerLine(peer, port, context, self._tls.line_stands)
+            for peer, port in config.ports.peers.items()
+            if peer != site
+        }
         self._admission = Admission(self._state)
         self._borders = self._make_borders()
         self.trail = provide_trail(self._state, site, self._entropy, config.network.name)
@@ -87,6 +95,7 @@ class SiteKme:
             gateway=self.gateway,
             admission=self._admission,
             entropy=self._entropy,
+            tls=self._tls,
             psks=PskBook(self._state, site),
             on_refused=self._refused,
         )
@@ -144,6 +153,13 @@ class SiteKme:
 
     def _refused(self, caller: str, status_code: int, message: str) -> None:
         self.trail.refusals.add("refused", caller, str(status_code), message)
+
+    def _handshake_refused(self, door: str, reason: str, detail: str) -> None:
+        """Nobody is known before the handshake: the audit counts by door."""
+        self.trail.refusals.add("refused", f"TLS at {door}", reason, detail)
+
+    def _line_differs(self, peer: str, handshake: Handshake) -> None:
+        self._hub.send(Note("note", f"{self._site}: line to {peer}: {protection(handshake)}"))
 
     async def _take_blocks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Kq-1: answer a block only after it is durable, or refused for good."""
@@ -208,7 +224,7 @@ class SiteKme:
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             turned_away = {door: dict(counts) for door, counts in self._doors.turned_away.items()}
-            more = {"audit": self.trail.counts(), "turned_away": turned_away}
+            more = {"audit": self.trail.counts(), "tls": self._tls.counts(), "turned_away": turned_away}
             self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | more))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
@@ -251,9 +267,10 @@ class SiteKme:
                 await door.start()
         peers = await listen(
             self._config.ports.peers[self._site],
-            self._credentials,
+            self._peer_credentials,
             self._from_peer,
             is_pq_required=self._is_pq_required,
+            on_handshake=self._tls.at("peers"),
             turned_away=self._doors.turned_away.setdefault("peers", Counter()),
         )
         modules = await asyncio.start_unix_server(

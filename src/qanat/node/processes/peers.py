@@ -9,9 +9,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from qanat.core.ids import SiteId
+from qanat.crypto.tls_bytes import HAS_HYBRID_GROUPS
+from qanat.node.api.alerts import handshake_of
 from qanat.node.api.entrance import Entrance, stream_entrance
+from qanat.node.api.handshake_told import Handshake, OnHandshake
 from qanat.node.api.protocol import Peer, peer_of
-from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
+from qanat.node.api.server import server_context
 from qanat.node.pki import Credentials
 from qanat.node.wire import close, frames, keep_connected, write_frame
 
@@ -20,13 +23,16 @@ QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sen
 Receive = Callable[[SiteId, bytes], None]
 
 
-def _server_context(credentials: Credentials, *, is_pq_required: bool) -> ssl.SSLContext:
+def _server_context(
+    credentials: Credentials, *, is_pq_required: bool, on_handshake: OnHandshake | None
+) -> ssl.SSLContext:
     return server_context(
         certfile=credentials.certfile,
         keyfile=credentials.keyfile,
         cafile=credentials.cafile,
         is_pq_required=is_pq_required,
         is_tls13=True,  # both ends are ours
+        on_handshake=on_handshake,
     )
 
 
@@ -56,12 +62,23 @@ def _is_kme(peer: Peer) -> bool:
 
 
 class PeerLine:
-    """Our frames to one peer KME."""
+    """Our frames to one peer KME.
 
-    def __init__(self, peer: SiteId, port: int, context: ssl.SSLContext) -> None:
+    Args:
+        on_standing: Told how each new connection is protected.
+    """
+
+    def __init__(
+        self,
+        peer: SiteId,
+        port: int,
+        context: ssl.SSLContext,
+        on_standing: Callable[[SiteId, Handshake], None] = lambda _peer, _handshake: None,
+    ) -> None:
         self._peer = peer
         self._port = port
         self._context = context
+        self._on_standing = on_standing
         self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
         self._filled = asyncio.Event()
 
@@ -81,6 +98,7 @@ class PeerLine:
         if not _is_kme(peer) or peer.name != self._peer:
             await close(writer)
             raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}")
+        self._on_standing(self._peer, handshake_of(writer.get_extra_info("ssl_object")))
         return reader, writer
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -104,6 +122,7 @@ async def listen(
     receive: Receive,
     *,
     is_pq_required: bool = False,
+    on_handshake: OnHandshake | None = None,
     turned_away: Counter[str] | None = None,
 ) -> Entrance:
     """Accept frames of other KMEs; the sender is who its certificate says."""
@@ -115,5 +134,5 @@ async def listen(
                 return
             receive(SiteId(peer.name), frame)
 
-    context = _server_context(credentials, is_pq_required=is_pq_required)
+    context = _server_context(credentials, is_pq_required=is_pq_required, on_handshake=on_handshake)
     return await stream_entrance(serve, "127.0.0.1", port, context, turned_away=turned_away)
