@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from qanat.crypto.signing_keys import KeyKind, key_from_pem, make_key, pem_from_key, sign
 
 PURPOSES = {"client": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID.SERVER_AUTH}
 
@@ -23,6 +24,7 @@ def hostile(
     left_days: float = 1,
     purpose: str = "client",
     chain: Sequence[Path] = (),
+    kind: KeyKind = "ecdsa-p256",
 ) -> tuple[Path, Path]:
     """A leaf and its key.
 
@@ -31,16 +33,15 @@ def hostile(
         age_days: Since it is good; negative is in the future.
         left_days: Until it ends; negative is in the past.
         chain: Certificates to send with it.
+        kind: Of its key.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    key, now = make_key(kind, None), datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "m0")])
     issuer, issuer_key = subject, key
     if signer is not None:
         issuer = x509.load_pem_x509_certificate((signer / "cert.pem").read_bytes()).subject
-        loaded = serialization.load_pem_private_key((signer / "key.pem").read_bytes(), None)
-        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-        issuer_key = loaded
+        issuer_key = key_from_pem((signer / "key.pem").read_bytes())
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -56,9 +57,7 @@ def hostile(
     )
     names = [x509.UniformResourceIdentifier(urn) for urn in urns] or [x509.DNSName("m0")]
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    pem = builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    pem = sign(builder, issuer_key).public_bytes(serialization.Encoding.PEM)
     (folder / "cert.pem").write_bytes(pem + b"".join(each.read_bytes() for each in chain))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    (folder / "key.pem").write_bytes(pem_from_key(key))
     return folder / "cert.pem", folder / "key.pem"

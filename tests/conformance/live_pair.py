@@ -17,7 +17,9 @@ from support.kmes import LiveKmes, network_text
 from support.load import read_answer
 
 from qanat.core.ids import LinkId
+from qanat.crypto.tls_bytes import kind_in_file
 from qanat.node.pki import Credentials
+from qanat.sae.tls import client_context
 
 __all__ = ["LINK", "LiveKmes", "LivePair", "context_of", "network_text", "read_answer"]
 
@@ -25,6 +27,9 @@ LINK = LinkId("site0-site1")
 
 
 def context_of(files: Credentials) -> ssl.SSLContext:
+    """Python's own TLS, another one than the KMEs'; where it cannot load ML-DSA, the one of our clients."""
+    if kind_in_file(files.certfile) == "ml-dsa-65":
+        return client_context(certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_cert_chain(files.certfile, files.keyfile)
     context.load_verify_locations(files.cafile)

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from cryptography import x509
 from hostile import hostile
-from live_pair import LINK, LiveKmes, LivePair, context_of
+from live_pair import LINK, LiveKmes, LivePair, context_of, network_text
 from test_access import Open, doors, shaken, within_a_second
 from test_etsi004 import stream_of
 
 from qanat.core.ids import SaeId, SiteId
 from qanat.crypto.pki import make_ca
+from qanat.crypto.signing_keys import KEY_KINDS, KeyKind
 from qanat.node.enrolment import revoke
 from qanat.node.pki import Credentials
 from qanat.sae.errors import AnswerLost
@@ -28,14 +29,19 @@ HERE = SiteId("site0")
 DOORS = ("014", "SKIP", "004", "peers")
 
 
-@pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
-    with LiveKmes(tmp_path_factory.mktemp("hostile"), pairs=3) as kmes:
+@pytest.fixture(scope="module", params=KEY_KINDS)
+def gate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
+    text = network_text(2, 3).replace("[policy]", f'[policy]\npki = "{request.param}"')
+    with LiveKmes(tmp_path_factory.mktemp("hostile"), text=text) as kmes:
         kmes.feed(LINK, 2)
         pair = LivePair(kmes)
         pair.wait_for_keys()
         yield pair
         assert all(popen.poll() is None for popen in kmes.popens.values()), "a KME ended"
+
+
+def kind_of(gate: LivePair) -> KeyKind:
+    return "ml-dsa-65" if gate.kmes.network.policy.pki == "ml-dsa-65" else "ecdsa-p256"
 
 
 def port_of(gate: LivePair, door: str) -> int:
@@ -51,7 +57,8 @@ def urn_of(door: str) -> str:
 
 
 def held(gate: LivePair, folder: Path, **options: Any) -> Credentials:
-    return Credentials(*hostile(folder, **options), gate.kmes.state.ca / "cert.pem")
+    made = hostile(folder, **{"kind": kind_of(gate)} | options)
+    return Credentials(*made, gate.kmes.state.ca / "cert.pem")
 
 
 def leaf_of(gate: LivePair, door: str) -> Path:
@@ -59,12 +66,12 @@ def leaf_of(gate: LivePair, door: str) -> Path:
     return gate.kmes.state.node(SiteId("site1")) if door == "peers" else gate.kmes.state.sae(SaeId("m0"))
 
 
-def twin_of(ca: Path, folder: Path) -> Path:
+def twin_of(ca: Path, folder: Path, kind: KeyKind) -> Path:
     """A CA of the same name with a key of its own."""
     name = x509.load_pem_x509_certificate((ca / "cert.pem").read_bytes()).subject.rfc4514_string().removeprefix("CN=")
     folder.mkdir()
     for file, data in zip(
-        ("cert.pem", "key.pem"), make_ca(common_name=name, now=datetime.now(UTC), days=30), strict=True
+        ("cert.pem", "key.pem"), make_ca(common_name=name, now=datetime.now(UTC), days=30, kind=kind), strict=True
     ):
         (folder / file).write_bytes(data)
     return folder
@@ -75,14 +82,17 @@ def test_no_certificate_with_the_right_name_alone_passes_the_handshake(
     gate: LivePair, door: str, tmp_path: Path
 ) -> None:
     port, ca, urns, leaf = port_of(gate, door), ca_of(gate, door), [urn_of(door)], leaf_of(gate, door)
-    twin = twin_of(ca, tmp_path / "twin")
+    twins = {kind: twin_of(ca, tmp_path / kind, kind) for kind in KEY_KINDS}
     assert shaken(port, held(gate, tmp_path / "good", urns=urns, signer=ca))
     bad: dict[str, dict[str, Any]] = {
         "expired": {"signer": ca, "age_days": 2, "left_days": -0.01},
         "not yet good": {"signer": ca, "age_days": -0.5},
         "signed by itself": {"signer": None},
         "issued by a leaf": {"signer": leaf, "chain": [leaf / "cert.pem"]},
-        "issued by a CA of the same name": {"signer": twin, "chain": [twin / "cert.pem"]},
+        **{
+            f"issued by a {kind} CA of the same name": {"signer": twin, "chain": [twin / "cert.pem"], "kind": kind}
+            for kind, twin in twins.items()
+        },
         "made for servers": {"signer": ca, "purpose": "server"},
     }
     passed = [why for why, how in bad.items() if shaken(port, held(gate, tmp_path / why, urns=urns, **how))]

@@ -48,6 +48,11 @@ def _alert(address: str, error: ssl.SSLError) -> QanatError | None:
     reason = (error.reason or "").upper()
     if "ALERT" not in reason:
         return None
+    if "INSUFFICIENT_SECURITY" in reason:
+        return KmeUnreachable(
+            f"{address} demands post-quantum key exchange (X25519MLKEM768), which this client did not offer; it takes "
+            "OpenSSL 3.5, or the package pyopenssl."
+        )
     if "EXPIRED" in reason:
         return OurCertificateRefused(f"{address} says that our certificate has expired.")
     if "UNKNOWN_CA" in reason:

@@ -11,30 +11,46 @@ from typing import Any
 from qanat.core.errors import QanatError
 from qanat.sae.errors import CertificateUnusable, KmeNotTrusted
 
+HAS_HYBRID_GROUPS = ssl.OPENSSL_VERSION_INFO >= (3, 5)  # X25519MLKEM768, and certificates with ML-DSA
 URN, URN_KME = "urn:qanat:", "urn:qanat:kme:"
 
 
 def client_context(
     *, certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str], cafile: str | os.PathLike[str]
 ) -> ssl.SSLContext:
-    """TLS 1.2 or higher; the KME's certificate and name are checked; ours is shown.
+    """TLS 1.2 or higher, X25519MLKEM768 where the KME can; the KME's certificate and name are checked; ours is shown.
 
     Raises:
         CertificateUnusable: a file is missing, not PEM, encrypted, or certificate and key differ.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     for path in (cafile, certfile, keyfile):
         if not Path(path).is_file():
             raise CertificateUnusable(f"{path} is not there.")
+    make = _plain if HAS_HYBRID_GROUPS else _hybrid
     try:
-        context.load_verify_locations(Path(cafile))
-        context.load_cert_chain(Path(certfile), Path(keyfile), password=_refuse_password)
+        return make(Path(certfile), Path(keyfile), Path(cafile))
     except _Encrypted:
         raise CertificateUnusable(f"{keyfile} is encrypted.") from None
     except (OSError, ssl.SSLError) as error:
         raise CertificateUnusable(f"{certfile} with {keyfile} and {cafile}: {error}.") from None
+
+
+def _plain(certfile: Path, keyfile: Path, cafile: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cafile)
+    context.load_cert_chain(certfile, keyfile, password=_refuse_password)
     return context
+
+
+def _hybrid(certfile: Path, keyfile: Path, cafile: Path) -> ssl.SSLContext:
+    from qanat.crypto.tls_bytes import EncryptedKey
+    from qanat.sae.hybrid_tls import hybrid_context
+
+    try:
+        return hybrid_context(certfile, keyfile, cafile)
+    except EncryptedKey:
+        raise _Encrypted from None
 
 
 def kme_id_of(certificate: Mapping[str, Any] | None) -> str | None:

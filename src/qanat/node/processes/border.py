@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from qanat.crypto.identity import identity_from_der
 from qanat.km.interwork.documents import PREFIX
 from qanat.km.interwork.outbox import Request
 from qanat.node.pki import Credentials
+from qanat.sae.tls import client_context
 
 TIMEOUT_S = 10.0
 NO_ANSWER = 0
@@ -31,10 +31,9 @@ class BorderLine:
         answered: Callable[[int, int], Awaitable[None]],
     ) -> None:
         self._partner, self._answered = partner, answered
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._context.load_cert_chain(credentials.certfile, credentials.keyfile)
-        self._context.load_verify_locations(cafile)  # that partner's CA and no other
+        self._context = client_context(  # that partner's CA and no other
+            certfile=credentials.certfile, keyfile=credentials.keyfile, cafile=cafile
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, request: Request) -> None:
@@ -69,7 +68,6 @@ class BorderLine:
 
     def _check(self, line: http.client.HTTPSConnection) -> None:
         """Keys go to the system that the network file names, not to another one of that operator's CA."""
-        assert isinstance(line.sock, ssl.SSLSocket)
         identity = identity_from_der(line.sock.getpeercert(binary_form=True) or b"")
         if (identity.role, identity.name) != ("kme", self._partner.id):
             raise ConnectionError(f"{self._partner.url} is {identity.urn}, not {self._partner.id}")
