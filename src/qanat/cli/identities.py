@@ -66,15 +66,18 @@ def print_revoked(kind: str, name: str, count: int, *, psks: Sequence[str] = (),
 
 def renew_kme(place: Path | None, site: str, *, days: int, more_hosts: list[str], as_json: bool) -> int:
     """A new key and certificate in the KME's own folder, for the addresses that the old one names."""
-    from qanat.node.enrolment import check_days, enrol  # noqa: PLC0415
-    from qanat.node.holders import KMES  # noqa: PLC0415
     from qanat.node.certificates import hosts_of_file  # noqa: PLC0415
+    from qanat.node.enrolment import check_days, enrol  # noqa: PLC0415
+    from qanat.node.holders import KMES, PEERS  # noqa: PLC0415
 
     check_days(days)
     state = running_state(place)
     certfile = _known_kme(state, site)
     hosts = list(dict.fromkeys([*hosts_of_file(certfile), *more_hosts]))
     folder = enrol(state, site, KMES, days=days, folder=None, csr=None, hosts=hosts)
+    to_peers = PEERS.own(state, site) / "cert.pem"
+    if to_peers.exists():
+        enrol(state, site, PEERS, days=days, folder=None, csr=None, hosts=hosts_of_file(to_peers))
     if as_json:
         as_json_text({"kme": site, "folder": str(folder), "days": days, "hosts": hosts})
         return 0

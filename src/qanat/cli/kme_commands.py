@@ -18,7 +18,8 @@ def kme_status(
     state: State = None,
 ) -> None:
     """Is it sealed, what does it hold, how are its TLS connections protected? Exit code 1 when it is sealed."""
-    from qanat.cli import kme as kme_work, kme_status as kme_status_work
+    from qanat.cli import kme as kme_work
+    from qanat.cli import kme_status as kme_status_work
 
     if site is None:
         raise typer.Exit(kme_status_work.status(state, as_json=as_json))

@@ -32,6 +32,8 @@ def revoke(door: Afar, name: str, *, as_json: bool) -> int:
 
 def enroll(door: Afar, name: str, *, days: int, out: Path | None, csr: Path | None, as_json: bool) -> int:
     """An operator gets an application a certificate; without a request the key is made here."""
+    from cryptography import x509  # noqa: PLC0415
+
     from qanat.crypto.requests import new_key, request_for  # noqa: PLC0415
     from qanat.node.privatefile import private_folder, write_private  # noqa: PLC0415
 
@@ -43,7 +45,7 @@ def enroll(door: Afar, name: str, *, days: int, out: Path | None, csr: Path | No
     private_folder(out)
     key = None
     if request is None:
-        key = new_key()
+        key = new_key(x509.load_pem_x509_certificate(door.files.certfile.read_bytes()))  # the network has one kind
         request = request_for(key, name)
     body = {"csr": request.decode("ascii", "replace"), "days": days}
     found = door.post(f"/admin/v1/certificates/{quote(name, safe='')}/enroll", body)

@@ -9,10 +9,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from qanat.crypto.signing_keys import key_kind, make_key, pem_from_key
+
 
 def new_key(like: x509.Certificate | None = None) -> bytes:
     """A private key in PEM, of the kind that this certificate's is; else ECDSA on P-256."""
     public: Any = None if like is None else like.public_key()
+    if key_kind(public).startswith("ml-dsa"):
+        return pem_from_key(make_key("ml-dsa-65", None))
     curve = public.curve if isinstance(public, ec.EllipticCurvePublicKey) else ec.SECP256R1()
     key = ec.generate_private_key(curve)
     return key.private_bytes(

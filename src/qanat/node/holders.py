@@ -24,6 +24,7 @@ class Holders:
         own: Where the state directory keeps one's certificate and key.
         crl: Name of the revocation list in ``access/``, signed by that CA.
         command: The commands about them.
+        also: Further CAs whose certificates the same list takes back.
     """
 
     role: RoleName
@@ -32,6 +33,7 @@ class Holders:
     own: Callable[[StateDir, str], Path]
     crl: str
     command: str
+    also: Callable[[StateDir], tuple[Path, ...]] = lambda _state: ()
 
     def list_of(self, state: StateDir) -> Path:
         """The revocation list."""
@@ -51,6 +53,16 @@ KMES = Holders(
     one="KME",
     ca=lambda state: state.ca,
     own=lambda state, name: state.node(SiteId(name)),
+    crl="revoked-kmes.crl",
+    command="qanat kme",
+    also=lambda state: (state.peer_ca,),
+)
+# What KMEs show each other, where that is of another kind. Taken back with the rest, by the list of ``KMES``.
+PEERS = Holders(
+    role="kme",
+    one="KME",
+    ca=lambda state: state.peer_ca,
+    own=lambda state, name: state.node_to_peers(SiteId(name)),
     crl="revoked-kmes.crl",
     command="qanat kme",
 )

@@ -90,7 +90,8 @@ def issued(state: StateDir, holders: Holders = APPLICATIONS) -> list[Issued]:
     """
     revoked, now = revoked_serials(state, holders), datetime.now(UTC)
     found = []
-    for row in rows_of(holders.ca(state)):
+    rows = [row for folder in (holders.ca(state), *holders.also(state)) for row in rows_of(folder)]
+    for row in rows:
         since = revoked.get(row.serial)
         ends = row.ends if since is None or since <= now else min(since, row.ends)
         is_revoked = since is not None and since <= now
