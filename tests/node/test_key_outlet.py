@@ -65,7 +65,7 @@ async def until(is_true: Any) -> None:
 
 def test_blocks_made_before_the_kme_is_there_arrive_in_order_and_are_wiped_once_stored(tmp_path: Path) -> None:
     async def run() -> None:
-        outlet, module = KeyOutlet(str(tmp_path / "s"), SiteId("a")), Module()
+        outlet, module = KeyOutlet([str(tmp_path / "s")], SiteId("a")), Module()
         blocks = [block(number) for number in range(1, 6)]
         for item in blocks:
             outlet.put(item)
@@ -86,7 +86,7 @@ def test_blocks_made_before_the_kme_is_there_arrive_in_order_and_are_wiped_once_
 
 def test_a_block_that_was_not_confirmed_is_sent_again_on_the_next_connection(tmp_path: Path) -> None:
     async def run() -> None:
-        outlet, module = KeyOutlet(str(tmp_path / "s"), SiteId("a")), Module()
+        outlet, module = KeyOutlet([str(tmp_path / "s")], SiteId("a")), Module()
         module.is_storing = False
         line = asyncio.create_task(outlet.run())
         async with await asyncio.start_unix_server(module.serve, str(tmp_path / "s")):
@@ -102,7 +102,7 @@ def test_a_block_that_was_not_confirmed_is_sent_again_on_the_next_connection(tmp
 
 
 def test_what_waits_is_bounded_and_the_oldest_is_given_up_and_wiped() -> None:
-    outlet = KeyOutlet("nowhere", SiteId("a"))
+    outlet = KeyOutlet(["nowhere"], SiteId("a"))
     first = block(1)
     outlet.put(first)
     for number in range(2, WAITING_COUNT_MAX + 4):

@@ -47,7 +47,7 @@ def test_frames_arrive_in_order_with_the_name_on_the_certificate(state: StateDir
     async def run() -> None:
         heard: list[tuple[SiteId, bytes]] = []
         port = next(free_ports())
-        line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)))
+        line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
         task = asyncio.create_task(line.run())
         line.send(b"before anybody listens")
         async with await listen(port, kme_credentials(state, MOABIT), lambda peer, frame: heard.append((peer, frame))):
@@ -66,7 +66,7 @@ def test_a_line_does_not_speak_to_a_kme_of_another_site(state: StateDir) -> None
         heard: list[bytes] = []
         port = next(free_ports())
         async with await listen(port, kme_credentials(state, WEDDING), lambda _peer, frame: heard.append(frame)):
-            line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)))
+            line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
             task = asyncio.create_task(line.run())
             line.send(b"for moabit only")
             await asyncio.sleep(0.6)

@@ -13,7 +13,8 @@ class Site:
     """A place with a KME and QKD modules: a QKD node.
 
     ``latitude_deg`` and ``longitude_deg`` are WGS 84. ``is_trusted`` says whether keys may be relayed
-    through it at all, ``trust`` whose it is; ``label`` says both in one word.
+    through it at all, ``trust`` whose it is; ``label`` says both in one word. ``kme_count`` is how many
+    instances of its KME there are: one serves, the others wait to take over.
     """
 
     id: SiteId
@@ -22,6 +23,7 @@ class Site:
     longitude_deg: float
     is_trusted: bool = True
     trust: Trust = Trust.OWN
+    kme_count: int = 1
 
     @property
     def label(self) -> Trust:
@@ -145,6 +147,7 @@ class Partner:
         site: Ours, at which both meet.
         url: Where it listens, ``https://host:port``.
         own_url: Where it reaches us.
+        standby_urls, own_standby_urls: The same of further instances of either KME, in their order.
         pairs: Our application, theirs.
     """
 
@@ -153,6 +156,8 @@ class Partner:
     url: str
     own_url: str
     pairs: tuple[tuple[SaeId, SaeId], ...]
+    standby_urls: tuple[str, ...] = ()
+    own_standby_urls: tuple[str, ...] = ()
 
     @property
     def saes(self) -> frozenset[SaeId]:

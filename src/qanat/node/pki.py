@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network
+from qanat.node.instance import all_instances, site_of
 from qanat.node.kek import provide_kek
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
@@ -105,9 +106,10 @@ def provision(
     ca = _Ca.load(state.ca, f"qanat network {network.name}", now, done)
     applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, before=ca)
     operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, before=ca)
-    for site in network.sites:
-        ca.provide(state.node(site), "kme", site, [*hosts, *_as_host(site, hosts)])
-        provide_kek(state, site)
+    for instance in all_instances(network):
+        site = site_of(instance)  # all instances bear its name, each with a private key of its own
+        ca.provide(state.node(instance), "kme", site, [*hosts, *_as_host(site, hosts)])
+        provide_kek(state, instance)
     applications.revoked = _revoked(state)
     for sae in network.saes:
         applications.provide(state.sae(sae), "sae", sae, [])

@@ -75,6 +75,10 @@ class HttpsServer:
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._server is not None
+
     async def start(self) -> None:
         """Listen.
 

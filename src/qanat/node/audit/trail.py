@@ -9,6 +9,7 @@ import msgspec
 
 from qanat.km.events import PeerMisbehaved
 from qanat.km.store import Store
+from qanat.node.audit.entry import Value
 from qanat.node.audit.kinds import Row, row_of
 from qanat.node.audit.log import AuditLog
 from qanat.node.audit.refusals import Refusals
@@ -22,18 +23,28 @@ class Trail:
     Args:
         opened: Makes the log, given the head that the store remembers and the time.
         started: Facts of the ``started`` entry.
+        fact: Where the store keeps the head of this chain.
     """
 
     def __init__(
-        self, *, opened: Callable[[tuple[int, str] | None, int], AuditLog], key_id_key: bytes, started: Row
+        self,
+        *,
+        opened: Callable[[tuple[int, str] | None, int], AuditLog],
+        key_id_key: bytes,
+        started: Row,
+        fact: tuple[str, str] = FACT,
     ) -> None:
-        self._opened, self._key_id_key, self._started = opened, key_id_key, started
+        self._opened, self._key_id_key, self._started, self._fact = opened, key_id_key, started, fact
         self._log: AuditLog | None = None
         self._greeting: list[Row] = [started]
         self.refusals = Refusals()
         self.entry_count = 0
         self.failure_count = 0
         self._committed_head: tuple[int, str] | None = None
+
+    def begin_turn(self, facts: dict[str, Value]) -> None:
+        """Before the first group: what the ``started`` entry says of this turn (``chains.py``)."""
+        self._greeting = [(self._started[0], self._started[1] | facts)]
 
     def counts(self) -> dict[str, Any]:
         """For the metrics, since this process started; and the head that the store remembers."""
@@ -74,7 +85,7 @@ class Trail:
         except BaseException:
             self.failure_count += 1
             raise
-        store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
+        store.put_fact(*self._fact, msgspec.msgpack.encode((log.count, log.head)))
         head = (log.count, log.head)
         return lambda: self._committed(log, rows, counted, head, now_ns)
 
@@ -94,7 +105,7 @@ class Trail:
 
     def _open(self, store: Store, now_ns: int) -> AuditLog:
         if self._log is None:
-            value = store.load().facts.get(FACT)
+            value = store.load().facts.get(self._fact)
             head = None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
             self._log = self._opened(head, now_ns)
         return self._log
@@ -110,7 +121,7 @@ class Trail:
         with store.transaction():
             log = self._open(store, now_ns)
             log.append([*self.refusals.rows(), ("stopped", {})], now_ns)
-            store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
+            store.put_fact(*self._fact, msgspec.msgpack.encode((log.count, log.head)))
         log.settle()
         log.close()
         self._log = None

@@ -55,7 +55,7 @@ class ToKme:
     """Handed to the KME of the site on its Kq-1 socket, each until it says that it is stored."""
 
     def __init__(self, socket: str, site: SiteId) -> None:
-        self._outlet = KeyOutlet(socket, site)
+        self._outlet = KeyOutlet([socket], site)
         self.sentence = f"keys go to the KME of {site} at {socket}"
 
     def put(self, block: KeyBlock) -> str | None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
+from qanat.core.topology import Partner
 from qanat.node.access import Admission
 from qanat.node.api.app import create_app
 from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
 from qanat.node.api.skip import create_skip_app
+from qanat.node.instance import index_of, site_of
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
+from qanat.node.processes.guests import Guests
 from qanat.node.statedir import StateDir
-from qanat.node.wire import served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Doors:
     """Makes them.
 
     Attributes:
+        site: The instance whose doors they are.
         on_refused: Caller, status and message of every answer that is not 200.
     """
 
@@ -41,7 +43,7 @@ class Doors:
 
     @property
     def _name(self) -> str:
-        return f"kme-{self.site}"
+        return f"kme-{site_of(self.site)}"
 
     @property
     def _is_pq_required(self) -> bool:
@@ -93,17 +95,21 @@ class Doors:
         return serve(
             create_border_app(self.gateway, kme_id=self._name, partner=partner),
             host="127.0.0.1",
-            port=urlsplit(self.config.network.partners[partner].own_url).port or 443,
+            port=urlsplit(self._own_url(self.config.network.partners[partner])).port or 443,
             certfile=self.credentials.certfile,
             keyfile=self.credentials.keyfile,
             cafile=self._state.partner_ca(partner),
         )
 
-    async def streams(self) -> AbstractAsyncContextManager[object]:
+    def _own_url(self, partner: Partner) -> str:
+        """At which this instance is reached."""
+        return (partner.own_url, *partner.own_standby_urls)[index_of(self.site)]
+
+    async def streams(self, guests: Guests) -> None:
         """ETSI 004, where it has a port; listens from now on."""
         port = self.config.ports.streams.get(self.site)
         if port is None:
-            return nullcontext()
+            return
         door = StreamDoor(self.gateway, kme_id=self._name, on_burned=self.gateway.burned, admits=self.admission.admits)
         context = server_context(
             certfile=self.credentials.certfile,
@@ -111,6 +117,8 @@ class Doors:
             cafile=admitting_ca(self._state),
             is_pq_required=self._is_pq_required,
         )
-        return await asyncio.start_server(
-            served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+        guests.come_by(
+            await asyncio.start_server(
+                guests.served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+            )
         )

@@ -32,6 +32,15 @@ class HubClient:
         self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
         self._filled = asyncio.Event()
 
+    def announce(self, sites: list[SiteId]) -> None:
+        """From now on this process serves these sites: their commands come here."""
+        self._hello = Hello(self._hello.process, self._hello.pid, sites)
+        self.send(self._hello)
+
+    @property
+    def sites(self) -> list[SiteId]:
+        return list(self._hello.sites)
+
     def send(self, message: HubMessage) -> None:
         self._queue.append(HUB.encode(message))
         self._filled.set()

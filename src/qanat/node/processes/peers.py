@@ -6,13 +6,14 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from qanat.core.ids import SiteId
 from qanat.node.api.protocol import Peer, peer_of
 from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
 from qanat.node.pki import Credentials
-from qanat.node.wire import close, frames, keep_connected, served, write_frame
+from qanat.node.processes.guests import Guests
+from qanat.node.wire import close, frames, keep_connected, write_frame
 
 QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
 
@@ -55,12 +56,21 @@ def _is_kme(peer: Peer) -> bool:
 
 
 class PeerLine:
-    """Our frames to one peer KME."""
+    """Our frames to one peer KME, at whichever of its addresses it serves.
 
-    def __init__(self, peer: SiteId, port: int, context: ssl.SSLContext) -> None:
+    Args:
+        ports: Of the instances of the peer's KME, in the order in which they are tried.
+        on_connected: Called whenever there is a new line.
+    """
+
+    def __init__(
+        self, peer: SiteId, ports: Sequence[int], context: ssl.SSLContext, on_connected: Callable[[SiteId], None]
+    ) -> None:
         self._peer = peer
-        self._port = port
+        self._ports = deque(ports)  # the first one is the one in use, or to be tried next
         self._context = context
+        self._on_connected = on_connected
+        self._moved = asyncio.Event()
         self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
         self._filled = asyncio.Event()
 
@@ -71,46 +81,88 @@ class PeerLine:
     async def run(self) -> None:
         await keep_connected(self._connect, self._talk)
 
+    def look_again(self) -> None:
+        """An instance of the peer has just come to us. Where there are several it may be another one than the one
+        that our line leads to, which may be frozen and would never say so."""
+        if len(self._ports) > 1:
+            self._moved.set()
+
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the first of its addresses that answers."""
+        if self._moved.is_set():
+            self._moved.clear()
+            self._ports.rotate(-1)
+        for _ in range(len(self._ports) - 1):
+            try:
+                return await self._connect_to(self._ports[0])
+            except (OSError, TimeoutError):
+                self._ports.rotate(-1)
+        return await self._connect_to(self._ports[0])
+
+    async def _connect_to(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         opening = asyncio.open_connection(
-            "127.0.0.1", self._port, ssl=self._context, server_hostname="127.0.0.1", ssl_handshake_timeout=5
+            "127.0.0.1", port, ssl=self._context, server_hostname="127.0.0.1", ssl_handshake_timeout=self._patience_s
         )
         reader, writer = await opening
         peer = peer_of(writer.transport)
         if not _is_kme(peer) or peer.name != self._peer:
             await close(writer)
-            raise ConnectionError(f"port {self._port} is not the KME of site {self._peer}")
+            raise ConnectionError(f"port {port} is not the KME of site {self._peer}")
         return reader, writer
+
+    @property
+    def _patience_s(self) -> float:
+        """A frozen process accepts, and never shakes hands; its successor is waiting for us."""
+        return 5.0 if len(self._ports) == 1 else 1.0
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ended = asyncio.create_task(reader.read(1))  # the peer never speaks here: any byte or end is the end
+        moved = asyncio.create_task(self._moved.wait())
+        self._on_connected(self._peer)
+        sender = asyncio.create_task(self._send_all(writer))
         try:
-            while not ended.done():
-                while self._queue:
-                    write_frame(writer, self._queue.popleft())
-                await writer.drain()
-                self._filled.clear()
-                filled = asyncio.create_task(self._filled.wait())
-                await asyncio.wait({ended, filled}, return_when=asyncio.FIRST_COMPLETED)
-                filled.cancel()
+            await asyncio.wait({ended, moved, sender}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ended.cancel()
+            for task in (ended, moved, sender):
+                task.cancel()
+
+    async def _send_all(self, writer: asyncio.StreamWriter) -> None:
+        while True:
+            while self._queue:
+                write_frame(writer, self._queue.popleft())
+            await writer.drain()
+            self._filled.clear()
+            if not self._queue:
+                await self._filled.wait()
 
 
 async def listen(
-    port: int, credentials: Credentials, receive: Receive, *, is_pq_required: bool = False
+    port: int,
+    credentials: Credentials,
+    receive: Receive,
+    *,
+    guests: Guests | None = None,
+    on_came: Callable[[SiteId], None] | None = None,
+    is_pq_required: bool = False,
 ) -> asyncio.Server:
-    """Accept frames of other KMEs; the sender is who its certificate says."""
+    """Accept frames of other KMEs; the sender is who its certificate says.
+
+    Args:
+        guests: Who is connected; without it nobody counts them.
+        on_came: Called with each KME that connects.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = peer_of(writer.transport)
+        if on_came is not None and _is_kme(peer):
+            on_came(SiteId(peer.name))
         async for frame in frames(reader):
             if not _is_kme(peer):  # asked at each frame: a connection may outlive its certificate
                 return
             receive(SiteId(peer.name), frame)
 
     return await asyncio.start_server(
-        served(serve),
+        (guests or Guests()).served(serve),
         "127.0.0.1",
         port,
         ssl=_server_context(credentials, is_pq_required=is_pq_required),

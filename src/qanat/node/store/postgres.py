@@ -11,7 +11,7 @@ Sealed as in SQLite: names, sizes and ids are readable to the server, no key bit
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from qanat.node.store.lock import StoreLock
 from qanat.node.store.piece_seal import kek_probe, opened_piece, rewrapped, sealed_piece
 from qanat.node.store.postgres_session import Server, Session
 from qanat.node.store.sqlite import StoreIsOld
+from qanat.node.store.waiting import Waiting
 
 _records = msgspec.msgpack.Decoder(PieceRecord)
 _grants = msgspec.msgpack.Decoder(GrantRecord)
@@ -51,6 +52,9 @@ class PostgresStore:
         fence: The file of this machine that remembers how far the store came (``fence.py``).
         patience_s: How long to wait for another instance; None is for ever.
         is_recovering: Open an old copy too. Only to destroy the keys in it (``km.recovery``).
+        waiting: Told how the wait goes, and may end it.
+        on_deposed: Called once, from the thread that writes, when the turn is over. Then ``load`` asks for no other
+            turn: whoever waits for one begins with a new store.
 
     Raises:
         LeaseLost: the database cannot be reached, or another instance served for ``patience_s``.
@@ -69,7 +73,10 @@ class PostgresStore:
         fence: Path,
         patience_s: float | None = None,
         is_recovering: bool = False,
+        waiting: Waiting | None = None,
+        on_deposed: Callable[[], None] | None = None,
     ) -> None:
+        self._waiting, self._on_deposed = waiting or Waiting(), on_deposed
         self._server, self._site, self._kek, self._entropy = server, site, kek, entropy
         self._next_kek: bytes | None = None  # of the open transaction, once it re-wrapped
         self._is_open = False
@@ -100,7 +107,9 @@ class PostgresStore:
                     lease.follow(session, self._fence, str(self._server))
                 if end_s is not None and time.monotonic() >= end_s:
                     raise LeaseLost(f"another instance of {self._site} serves database {self._server}")
-                time.sleep(LOOK_S)
+                lease.check_kek(session, self._kek, str(self._server))  # told now, not when the turn comes
+                self._waiting.stand_by()
+                self._waiting.pause(LOOK_S)
             lease.check_kek(session, self._kek, str(self._server))  # it may have been changed while we waited
             with self._fence_told():
                 self._turn = lease.take(session, self._fence, self._entropy, str(self._server), is_recovering)
@@ -113,6 +122,12 @@ class PostgresStore:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+    def _lose(self) -> None:
+        """Our turn is over."""
+        self._drop()
+        if self._on_deposed is not None:
+            self._on_deposed()
 
     def close(self) -> None:
         """The end of the session lets the next instance in."""
@@ -140,7 +155,7 @@ class PostgresStore:
         try:
             rows = self._session.run(statement, **values)
         except LeaseLost:
-            self._drop()
+            self._lose()
             raise
         self._heard_s = time.monotonic()
         return rows
@@ -176,7 +191,7 @@ class PostgresStore:
         if found == [self._turn.row()]:
             return
         self._run("ROLLBACK")
-        self._drop()
+        self._lose()
         if found and found[0][0] > self._turn.epoch:
             raise LeaseLost(f"this instance of {self._site} was deposed: another one has database {self._server}")
         raise StoreIsOld(f"database {self._server} was replaced while the KME was running")
@@ -191,6 +206,16 @@ class PostgresStore:
 
     # --- reading
 
+    @property
+    def epoch(self) -> int:
+        """The number of this turn: higher than that of every turn before, of any instance."""
+        return self._turn.epoch
+
+    def facts(self, kind: str) -> dict[str, bytes]:
+        """Facts of one kind, without loading the rest."""
+        rows = self._run("SELECT name, value FROM fact WHERE kind=:kind", kind=kind)
+        return {str(name): bytes(value) for name, value in rows}
+
     def load(self) -> Snapshot:
         """As the contract; an instance that was deposed asks for its turn first.
 
@@ -200,7 +225,7 @@ class PostgresStore:
             LeaseLost: another instance serves.
             StoreIsOld: the database was put back.
         """
-        if self._session is None:
+        if self._session is None and self._on_deposed is None:
             self._join(REJOIN_S)
         if self._is_open:
             return self._snapshot()
