@@ -131,28 +131,20 @@ class SiteKme:
 
     def _store(self) -> SiteStore:
         """In the writer thread. With several instances it returns when our turn begins."""
-        if not self._is_one_of_several:
-            self._opened = open_store(self._state, self._instance, root=self._sealing.root, entropy=self._entropy)
-            return self._opened
-        self._opened = store_in_turn(
-            partial(
-                open_store,
-                self._state,
-                self._instance,
-                root=self._sealing.root,
-                entropy=self._entropy,
-                waiting=self.waiting,
-                on_deposed=self._on_deposed,
-            ),
-            self.waiting,
-        )
-        if isinstance(self._opened, SqliteStore):
+        opened = partial(open_store, self._state, self._instance, root=self._sealing.root, entropy=self._entropy)
+        if self._is_one_of_several:
+            in_turn = partial(opened, waiting=self.waiting, on_deposed=self._on_deposed)
+            self._opened = store_in_turn(in_turn, self.waiting)
+        else:
+            self._opened = opened()
+        if not isinstance(self._opened, SqliteStore):
+            self.trail.begin_turn(turn_facts(self._opened.facts("audit"), self._instance, self._opened.epoch))
+        elif self._is_one_of_several:
             self._opened.close()
             raise EnvironmentProblem(
                 f"site {self._site} has several KMEs (kme_count), and those share a database: name it in "
                 f"{choice_path(self._state, self._site)}. The how-to guide on PostgreSQL shows how."
             )
-        self.trail.begin_turn(turn_facts(self._opened.facts("audit"), self._instance, self._opened.epoch))
         return self._opened
 
     def _on_deposed(self) -> None:
