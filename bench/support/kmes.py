@@ -192,6 +192,10 @@ class LiveKmes:
     def port(self, site: str) -> int:
         return self.ports.key_delivery[SiteId(site)]
 
+    def ports_of(self, site: str) -> list[int]:
+        """Of the instances of its KME, the first one first."""
+        return [self.ports.key_delivery[name] for name in instances_of(self.network, SiteId(site))]
+
     def cpu_s(self, site: SiteId) -> float:
         """User and system time of one KME."""
         words = Path(f"/proc/{self.popens[site].pid}/stat").read_text().rpartition(")")[2].split()
