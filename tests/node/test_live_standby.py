@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_network import until
+from live_network import TINY, Live, until
 from postgres_server import PostgresServer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
@@ -27,6 +27,8 @@ from qanat.core.ids import LinkId, SiteId
 from qanat.node.audit.place import audit_folder, audited_sites, store_heads
 from qanat.node.audit.whole import verdicts_of
 from qanat.node.instance import site_of
+from qanat.node.store.choice import choice_path
+from qanat.node.store.postgres_session import Server
 
 pytestmark = pytest.mark.slow
 
@@ -36,12 +38,16 @@ TAKEOVER_S_MAX = 5.0
 PATIENCE_S = 1.0  # of an application, for one answer
 
 
+def table_of(database: Server) -> str:
+    """What store.toml says."""
+    return f'[postgresql]\nsocket = "{database.socket}"\ndatabase = "{database.database}"\nuser = "{database.user}"\n'
+
+
 @pytest.fixture
 def kmes(tmp_path: Path, postgresql: PostgresServer) -> Iterator[LiveKmes]:
     database = postgresql.new_database()
-    table = f'[postgresql]\nsocket = "{database.socket}"\ndatabase = "{database.database}"\nuser = "{database.user}"\n'
     text = network_text(2, 2, kme_count=2)
-    with LiveKmes(tmp_path, text=text, databases={SITE: table}) as live:
+    with LiveKmes(tmp_path, text=text, databases={SITE: table_of(database)}) as live:
         until(lambda: (live.health(FIRST), live.health(SECOND)) == ("serving", "standby"))
         live.feed(LINK, 3)
         yield live
@@ -196,3 +202,52 @@ def test_both_wait_while_the_database_is_away_and_one_of_them_goes_on(
         until(lambda: {kmes.health(FIRST), kmes.health(SECOND)} == {"serving", "standby"})
     check_nothing_lost_or_doubled(load)
     assert problems_of(kmes) == []
+
+
+def test_qanat_up_runs_both_and_applications_controller_and_modules_find_the_one_that_serves(
+    tmp_path: Path, postgresql: PostgresServer
+) -> None:
+    text = TINY.read_text("utf-8").replace('id = "mitte"', 'id = "mitte"\nkme_count = 2', 1)
+    (tmp_path / "two.toml").write_text(text, "utf-8")
+    live = Live(tmp_path, ("--isolate",), network=tmp_path / "two.toml")
+    live.state.prepare()
+    live.state.node(SiteId("mitte")).mkdir(mode=0o700)
+    choice_path(live.state, SiteId("mitte")).write_text(table_of(postgresql.new_database()))
+
+    def gives_a_key() -> bool:
+        return live.run("key", "get", "alice", "bob").code == 0
+
+    def is_up() -> bool:
+        return next(site["is_up"] for site in live.snapshot()["sites"] if site["id"] == "mitte")
+
+    live.start()
+    try:
+        until(gives_a_key, patience_s=40)
+        first = live.kme("mitte")
+        os.kill(first, signal.SIGSTOP)  # the supervisor sees nothing wrong with it
+        until(lambda: said(live, "mitte: key store open (instance mitte@2)"))
+        until(is_up)
+        made = blocks_made(live)
+        assert gives_a_key()
+        until(lambda: blocks_made(live) > made)  # and the reports of this instance reach the hub
+        os.kill(first, signal.SIGCONT)
+        until(lambda: said(live, "mitte: instance mitte serves no more; it waits"))
+        os.kill(live.kme("mitte@2"), signal.SIGKILL)
+        until(lambda: live.kme("mitte") == first and said(live, "kme mitte@2 has gone"))
+        until(gives_a_key)
+        verified = live.run("audit", "verify")
+        assert verified.code == 0, verified.out + verified.err
+        assert "kme-mitte@2: whole" in verified.out
+    finally:
+        live.stop()
+    assert "Traceback" not in live.err()
+
+
+def said(live: Live, text: str) -> bool:
+    return any(text in entry["text"] for entry in live.snapshot()["journal"])
+
+
+def blocks_made(live: Live) -> int:
+    """Key blocks that mitte's store holds of its link, over all time."""
+    stores = {store["site"]: store for store in live.snapshot()["kmes"]}
+    return sum(int(account["made_bits"]) for account in stores["mitte"]["accounts"])

@@ -25,14 +25,14 @@ def client_of(state: StateDir, sae: str) -> KeyDeliveryClient:
         MisuseError: no such SAE.
     """
     from qanat.node.admin_client import ask  # noqa: PLC0415
+    from qanat.node.instance import urls_of  # noqa: PLC0415
     from qanat.node.pki import sae_credentials  # noqa: PLC0415
     from qanat.sae.client import KeyDeliveryClient  # noqa: PLC0415
 
     found = ask(state, "sae", name=sae)
     files = sae_credentials(state, SaeId(sae))
     return KeyDeliveryClient(
-        host="127.0.0.1",
-        port=state.read_ports()["key_delivery"][found["site"]],
+        urls_of(state.read_ports()["key_delivery"], found["site"]),
         certfile=files.certfile,
         keyfile=files.keyfile,
         cafile=files.cafile,
