@@ -17,11 +17,11 @@ from qanat.km.interwork.outbox import Request
 from qanat.node.pki import Credentials
 
 TIMEOUT_S = 10.0
-NO_ANSWER = 0
+SERVICE_UNAVAILABLE = 503
 
 
 class BorderLine:
-    """Our requests to one partner."""
+    """Our requests to one partner, at whichever of its addresses answers."""
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class BorderLine:
         answered: Callable[[int, int], Awaitable[None]],
     ) -> None:
         self._partner, self._answered = partner, answered
+        self._urls = [partner.url, *partner.standby_urls]
+        self._url = partner.url
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._context.load_cert_chain(credentials.certfile, credentials.keyfile)
@@ -44,21 +46,30 @@ class BorderLine:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, request: Request) -> None:
+        url = self._url
         try:
-            status = await asyncio.to_thread(self._post, request)
+            status = await asyncio.to_thread(self._post, url, request)
         except (OSError, http.client.HTTPException) as error:
-            logging.info("partner %s does not answer: %s", self._partner.id, type(error).__name__)
+            logging.info("partner %s does not answer at %s: %s", self._partner.id, url, type(error).__name__)
+            self._leave(url)
             return
+        if status == SERVICE_UNAVAILABLE:
+            self._leave(url)
         await self._answered(request.number, status)
 
-    def _post(self, request: Request) -> int:
-        place = urlsplit(self._partner.url)
+    def _leave(self, url: str) -> None:
+        """The next sending goes to the partner's next address, if it has one."""
+        if self._url == url:
+            self._url = self._urls[(self._urls.index(url) + 1) % len(self._urls)]
+
+    def _post(self, url: str, request: Request) -> int:
+        place = urlsplit(url)
         line = http.client.HTTPSConnection(
             place.hostname or "", place.port or 443, context=self._context, timeout=TIMEOUT_S
         )
         try:
             line.connect()
-            self._check(line)
+            self._check(line, url)
             headers = {"Content-Type": "application/json", "Accept": "application/json"}
             line.request("POST", PREFIX + request.path, request.body, headers)
             answer = line.getresponse()
@@ -67,9 +78,9 @@ class BorderLine:
         finally:
             line.close()
 
-    def _check(self, line: http.client.HTTPSConnection) -> None:
+    def _check(self, line: http.client.HTTPSConnection, url: str) -> None:
         """Keys go to the system that the network file names, not to another one of that operator's CA."""
         assert isinstance(line.sock, ssl.SSLSocket)
         identity = identity_from_der(line.sock.getpeercert(binary_form=True) or b"")
         if (identity.role, identity.name) != ("kme", self._partner.id):
-            raise ConnectionError(f"{self._partner.url} is {identity.urn}, not {self._partner.id}")
+            raise ConnectionError(f"{url} is {identity.urn}, not {self._partner.id}")
