@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,7 +27,8 @@ from qanat.core.netfile import network_from_toml
 from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
-from qanat.node.instance import all_instances, instances_of
+from qanat.node.instance import all_instances, instances_of, site_of, standbys
+from qanat.node.kek import kek_path
 from qanat.node.messages import KQ1, KeyBlockStored, message_from_key_block
 from qanat.node.pki import Credentials, provision, sae_credentials
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
@@ -61,6 +63,9 @@ def network_text(n_sites: int, pairs: int, key_size_bits: int = 256, kme_count: 
 class LiveKmes:
     """One process per site, or per instance of its KME (``site0@2``). Use as a context manager.
 
+    Each further instance has a state directory of its own with nothing but what a second machine would be given:
+    its node's folder, the KEK, store.toml, and the certificates of the CAs.
+
     ``databases`` has the text of store.toml by site, for those whose keys lie on a PostgreSQL server.
     """
 
@@ -79,8 +84,23 @@ class LiveKmes:
         self.ports = choose_ports(self.network)
         for site, table in self.databases.items():
             choice_path(self.state, SiteId(site)).write_text(table)
+        self.states = dict.fromkeys(self.network.sites, self.state)
+        for instance in standbys(self.network):
+            self.states[instance] = self._apart(instance)
         names = [hub_socket(), *(kq1_socket(name) for name in all_instances(self.network))]
         self.sockets = {name: str(self.state.socket_path(name)) for name in names}
+
+    def _apart(self, instance: SiteId) -> StateDir:
+        """Take an instance to a state directory of its own."""
+        here, there = self.state, StateDir(self.folder / f"state-{instance}")
+        there.prepare()
+        shutil.move(here.node(instance), there.node(instance))
+        for path in (kek_path(here, site_of(instance)), choice_path(here, site_of(instance))):
+            shutil.copy2(path, there.node(instance) / path.name)
+        for ca in ("ca", "ca-applications"):
+            (there.path / ca).mkdir(mode=0o700, exist_ok=True)
+            shutil.copy2(here.path / ca / "cert.pem", there.path / ca / "cert.pem")
+        return there
 
     def __enter__(self) -> LiveKmes:
         for instance in all_instances(self.network):
@@ -98,7 +118,7 @@ class LiveKmes:
         config = ChildConfig(
             process="kme",
             network=self.network,
-            state=str(self.state.path),
+            state=str(self.states[site].path),
             ports=self.ports,
             sockets=self.sockets,
             sites=[site],

@@ -115,6 +115,8 @@ def fetch(slave: Application, master: str, key_id: str, pair: str, memory: Memor
     if answer is None:
         memory.unanswered_dec[key_id] += 1
         return False
+    if answer[0] == 503:  # the store failed under it: nobody knows whether its group was committed
+        memory.unanswered_dec[key_id] += 1
     if answer[0] != 200:
         return False
     for entry in answer[1]["keys"]:  # type: ignore[attr-defined]

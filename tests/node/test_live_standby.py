@@ -24,9 +24,8 @@ from support.load import connected, context_of, post, read_answer
 from support.traffic import Application, Memory, exchange, fetch
 
 from qanat.core.ids import LinkId, SiteId
-from qanat.node.audit.place import audit_folder, audited_sites, store_heads
+from qanat.node.audit.place import audit_folder, store_heads
 from qanat.node.audit.whole import verdicts_of
-from qanat.node.instance import site_of
 from qanat.node.store.choice import choice_path
 from qanat.node.store.postgres_session import Server
 
@@ -105,10 +104,10 @@ class Load:
         ends = {end.name: end for index in (0, 2) for end in self._ends(index)}
         lost = 0
         for key_id, (pair, _) in list(self.memory.sent.items()):
-            if key_id in self.memory.got or self.memory.unanswered_dec[key_id]:
-                continue
-            master, slave = pair.split("/")
-            lost += not any(fetch(ends[slave], master, key_id, pair, self.memory) for _ in range(3))
+            if key_id not in self.memory.got:
+                master, slave = pair.split("/")
+                has_it = any(fetch(ends[slave], master, key_id, pair, self.memory) for _ in range(3))
+                lost += not has_it and not self.memory.unanswered_dec[key_id]
         return lost
 
 
@@ -120,8 +119,9 @@ def check_nothing_lost_or_doubled(load: Load) -> None:
 
 
 def problems_of(kmes: LiveKmes) -> list[str]:
-    names = [name for name in audited_sites(kmes.state) if site_of(name) == SITE]
-    verdicts = verdicts_of(kmes.state, names, elsewhere={}, anchors={})
+    brought = audit_folder(kmes.states[SECOND], SECOND)
+    elsewhere = {SECOND: brought} if brought.exists() else {}
+    verdicts = verdicts_of(kmes.state, [SITE], elsewhere=elsewhere, anchors={})
     return [problem for verdict in verdicts for problem in verdict.problems]
 
 
@@ -141,7 +141,7 @@ def test_killed_again_and_again_the_other_instance_goes_on_and_both_audits_fit_t
     check_nothing_lost_or_doubled(load)
     assert set(store_heads(kmes.state, SITE)) == {FIRST, SECOND}
     assert problems_of(kmes) == []
-    shutil.rmtree(audit_folder(kmes.state, SECOND))
+    shutil.rmtree(audit_folder(kmes.states[SECOND], SECOND))
     assert any("site0@2, which is not here" in problem for problem in problems_of(kmes))
 
 

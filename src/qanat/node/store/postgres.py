@@ -29,6 +29,7 @@ from qanat.node.store.fence import Fence
 from qanat.node.store.leased import LeaseLost
 from qanat.node.store.lock import StoreLock
 from qanat.node.store.piece_seal import kek_probe, opened_piece, rewrapped, sealed_piece
+from qanat.node.store.postgres_schema import SILENCE_IS_LONG, SILENCE_IS_SHORT
 from qanat.node.store.postgres_session import Server, Session
 from qanat.node.store.sqlite import StoreIsOld
 from qanat.node.store.waiting import Waiting
@@ -81,6 +82,7 @@ class PostgresStore:
         self._next_kek: bytes | None = None  # of the open transaction, once it re-wrapped
         self._is_open = False
         self._has_written = False
+        self._is_building = False
         self._session: Session | None = None
         self._heard_s = 0.0
         self._lock = StoreLock(fence)  # a fence is one instance's: a second writer could lower it
@@ -117,6 +119,7 @@ class PostgresStore:
             session.close()
             raise
         self._session = session
+        self._is_building = False
 
     def _drop(self) -> None:
         if self._session is not None:
@@ -139,6 +142,7 @@ class PostgresStore:
 
     def beat(self) -> None:
         """As ``Leased``."""
+        self._end_building()
         if self._session is None or time.monotonic() - self._heard_s >= BEAT_S:
             self._run("SELECT 1")
 
@@ -162,6 +166,18 @@ class PostgresStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        self._end_building()
+        with self._transaction():
+            yield
+
+    def _end_building(self) -> None:
+        """Whoever called ``load`` has built its engine."""
+        if self._is_building:
+            self._is_building = False
+            self._run(SILENCE_IS_SHORT)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         if self._is_open:
             raise LocalProtocolError("a transaction is already open")
         self._run("BEGIN")
@@ -229,7 +245,9 @@ class PostgresStore:
             self._join(REJOIN_S)
         if self._is_open:
             return self._snapshot()
-        with self.transaction():
+        self._run(SILENCE_IS_LONG)
+        self._is_building = True
+        with self._transaction():
             return self._snapshot()
 
     def _snapshot(self) -> Snapshot:
