@@ -165,7 +165,7 @@ class Walk:
             store.crash_at_commit(None)
         self.world.wire.fate = lambda: [1 * MS]
         self.world.skew_ns.clear()
-        self.world.run(200 * S)
+        self.world.run(320 * S)  # a lifetime, and the most by which a clock that is set right goes back
         self.watch()
         for site in self.world.kmes:
             for account in self.world.report(site).accounts:

@@ -18,6 +18,7 @@ from qanat.core.ids import SaeId, SiteId
 from qanat.core.secret import SecretBits
 from qanat.km.documents import KeyRequest
 from qanat.km.kme import Kme
+from qanat.node.audit import tail
 from qanat.node.audit.entry import entry_of, hash_of
 from qanat.node.audit.files import files_in, lines_of
 from qanat.node.audit.keys import AuditKeys, provide_keys
@@ -241,8 +242,8 @@ class Bench:
     def _trail(self) -> Trail:
         started: Row = ("started", {"version": "test"})
         return Trail(
-            opened=lambda head, now_ns: AuditLog(
-                self.folder / "audit", self.keys, kme_id=KME, now_ns=now_ns, head=head
+            opened=lambda head, now_ns, lost: AuditLog(
+                self.folder / "audit", self.keys, kme_id=KME, now_ns=now_ns, head=head, lost=lost
             ),
             key_id_key=self.keys.key_id_key,
             started=started,
@@ -321,9 +322,75 @@ def test_an_audit_that_cannot_be_written_lets_no_key_out_and_the_kme_comes_back(
         assert sum(account.delivered_bits for account in report.accounts) == 0  # local keys stay granted to a2
         assert next(pair.granted_keys for pair in report.pairs if pair.peer == "a") == 2
         await bench.thread.stop()
-        assert judged(tmp_path, bench.keys, bench.head()).is_whole == (harm is not _removed)
+        verdict = judged(tmp_path, bench.keys, bench.head())
+        assert verdict.is_whole  # the store had the newest lines too
+        assert ("restored" in " ".join(verdict.notes)) == (harm is _removed)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("flushed", "is_whole"), [(False, True), (True, False)])
+def test_lines_that_the_power_took_come_back_from_the_store_and_older_ones_are_missed(
+    tmp_path: Path, flushed: bool, is_whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file ends where its last flush did; or before, as no loss of power can make it."""
+    monkeypatch.setattr(tail, "UNFLUSHED_NS_MAX", 0 if flushed else 10**18)
+    end: list[bytes] = []
+
+    async def run() -> None:
+        bench = Bench(tmp_path)
+        await bench.thread.start()
+        for _ in range(5):
+            await bench.enc()
+        end.append(paths(tmp_path)[0].read_bytes())
+        # As after kill -9: no last entry, no flush.
+        bench.trail._log.close()  # type: ignore[union-attr]
+        bench.trail.stop = lambda _store, _now_ns: None  # type: ignore[method-assign]
+        await bench.thread.stop()
+
+    asyncio.run(run())
+    lines = end[0].splitlines(keepends=True)
+    paths(tmp_path)[0].write_bytes(b"".join(lines[:2]) + lines[2][:20])
+    bench = asyncio.run(_started_and_stopped(tmp_path))
+    verdict = judged(tmp_path, bench.keys, bench.head())
+    assert verdict.is_whole == is_whole
+    assert (paths(tmp_path)[0].read_bytes().startswith(end[0])) == is_whole
+    assert any("restored" in note for note in verdict.notes) == is_whole
+    assert any("shorter than the store remembered" in problem for problem in verdict.problems) == (not is_whole)
+
+
+async def _started_and_stopped(folder: Path) -> Bench:
+    bench = Bench(folder)
+    await bench.thread.start()
+    await bench.enc()
+    await bench.thread.stop()
+    return bench
+
+
+def test_rows_of_earlier_flushes_are_passed_over(tmp_path: Path, keys: AuditKeys) -> None:
+    log = a_log(tmp_path, keys)
+    rows = [log.append([("refused", {"count": number})], NOW) for number in range(6)]
+    log.close()
+    facts = {("audit-tail", "000000"): rows[4], ("audit-tail", "000001"): rows[5], ("audit-tail", "000002"): rows[1]}
+    ends = [(0, "0" * 64), *((n + 1, hash_of(row.rstrip())) for n, row in enumerate(rows))]
+    assert tail.lines_after(facts, *ends[4]) == [rows[4].rstrip(), rows[5].rstrip()]
+    assert tail.lines_after(facts, *ends[6]) == []
+    assert tail.lines_after(facts, *ends[2]) == []  # 2 and 3 are in no row
+    assert tail.lines_after(facts, 4, "f" * 64) == []  # another past
+
+
+def test_the_file_is_flushed_after_a_second_or_enough_bytes(tmp_path: Path) -> None:
+    one = tail.Tail(NOW)
+    assert not one.is_due(NOW + tail.UNFLUSHED_NS_MAX - 1)
+    assert one.is_due(NOW + tail.UNFLUSHED_NS_MAX)
+    assert one.is_due(NOW - 1)  # a clock that was set back
+    store = SqliteStore(tmp_path / "t.db", kek=bytes(32), entropy=SystemEntropy())
+    with store.transaction():
+        one.keep(store, b"x" * tail.UNFLUSHED_BYTES_MAX)
+    assert one.is_due(NOW)
+    one.flushed(NOW)
+    assert not one.is_due(NOW)
+    store.close()
 
 
 LIMITED = """

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from qanat.core.ids import SiteId
-from qanat.node.audit.chains import chain_id, fact_of, heads_in, turn_facts
+from qanat.node.audit.chains import chain_id, chain_suffix, heads_in, turn_facts
 from qanat.node.audit.files import files_in
 from qanat.node.audit.keys import provide_keys
 from qanat.node.audit.log import AuditLog
@@ -42,7 +42,7 @@ class Site:
         self._write(log, [("started", {"version": "1"} | turn_facts(self.facts, instance, self.turn))])
         for number in range(entries):
             self._write(log, [("refused", {"who": "alice", "count": number})])
-        self.facts[fact_of(instance)[1]] = msgspec.msgpack.encode((log.count, log.head))
+        self.facts["head" + chain_suffix(instance)] = msgspec.msgpack.encode((log.count, log.head))
         for number in range(uncommitted):
             self._write(log, [("delivered", {"count": number})])
         log.close()
@@ -50,7 +50,7 @@ class Site:
     def write_out_of_turn(self, instance: SiteId) -> None:
         log = self._log(instance)
         self._write(log, [("delivered", {"count": 1})])
-        self.facts[fact_of(instance)[1]] = msgspec.msgpack.encode((log.count, log.head))
+        self.facts["head" + chain_suffix(instance)] = msgspec.msgpack.encode((log.count, log.head))
         log.close()
 
     def _write(self, log: AuditLog, rows: list) -> None:

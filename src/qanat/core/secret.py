@@ -44,7 +44,8 @@ class SecretBits:
         """
         if start_bytes < 0 or size_bytes < 0 or start_bytes + size_bytes > len(self._data):
             raise ValueError(f"bytes {start_bytes}+{size_bytes} are outside 0..{len(self._data)}")
-        return SecretBits(self._data[start_bytes : start_bytes + size_bytes])
+        with memoryview(self._data) as view:  # no copy between the two that nobody would wipe
+            return SecretBits(view[start_bytes : start_bytes + size_bytes])
 
     def xor(self, other: SecretBits) -> bytes:
         """This XOR another of the same size: how a one-time pad is applied.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from qanat.core.errors import LocalProtocolError
 from qanat.core.ids import BlockId, KeyId, SaeId, SiteId
@@ -30,12 +31,13 @@ EXPIRED_MAX = 10_000  # key IDs whose slave still reads "expired" rather than "n
 class Piece:
     """One stored piece in memory."""
 
-    __slots__ = ("_bits", "grants", "offset", "record")
+    __slots__ = ("_bits", "extension", "grants", "offset", "record")
 
     def __init__(self, record: PieceRecord, offset: int) -> None:
         self.record = record
         self.offset = offset
         self.grants: set[KeyId] = set()
+        self.extension: dict[str, Any] | None = None  # what answers say of its keys, once one was given
         self._bits: SecretBits | None = None
 
     @property
@@ -119,9 +121,9 @@ class Books:
         return [self.pieces[name] for name in self._parents.get(parent, ())]
 
     def ready(self, peer: SiteId, account: str) -> Iterator[Piece]:
-        """Pieces that this site may give out now, oldest first."""
+        """Pieces that this site may give out now, oldest first. Give nothing out before the last is taken."""
         pool = self._pools.get((peer, account), {})
-        return (piece for piece in list(pool.values()) if piece.record.state is PieceState.READY)
+        return (piece for piece in pool.values() if piece.record.state is PieceState.READY)
 
     def held_bytes(self, account: str) -> int:
         """Bytes of an account in the store, granted but unfetched ones included; from the pieces, not the ledger."""
@@ -149,18 +151,19 @@ class Books:
     def confirm(self, piece: Piece, **changes: object) -> None:
         """The other end holds it too: it may be given out."""
         after(piece.state, KeyEvent.CONFIRM)
+        piece.extension = None
         piece.record = replace(piece.record, state=PieceState.READY, **changes)  # type: ignore[arg-type]
         self._store.update_piece(piece.record)
 
     # --- going out
 
     def plan(
-        self, pieces: Iterable[Piece], size_bytes: int, count: int, fits: Callable[[Piece], bool] = lambda _: True
+        self, pieces: Iterable[Piece], size_bytes: int, count: int, fits: Callable[[Piece], bool] | None = None
     ) -> list[Cut]:
         """Where up to ``count`` keys would be cut, one ``advance`` or ``grant`` each; changes nothing."""
         cuts: list[Cut] = []
         for piece in pieces:
-            if not fits(piece):
+            if fits is not None and not fits(piece):
                 continue
             # A key that leaves too little behind uses the piece up at both ends: it is the last one there.
             before_the_last = max(0, piece.remaining_bytes - self._left_over_bytes) // size_bytes

@@ -22,7 +22,7 @@ def partner_site(c: Context, caller: SaeId, partner: SaeId) -> SiteId:
         raise KeyDeliveryError(401, "the calling SAE is not registered at this KME")
     if partner not in saes:
         raise KeyDeliveryError(400, "the other SAE is not known in this network")
-    if not c.network.may_pair(caller, partner):
+    if not c.may_pair(caller, partner):
         raise KeyDeliveryError(401, "these two SAEs are not permitted to share keys")
     return saes[partner].site
 

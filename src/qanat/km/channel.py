@@ -17,7 +17,7 @@ import msgspec
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
 from qanat.core.timebase import NS_PER_MS
-from qanat.km.messages import Frame, Message, encoded, frame_from_bytes
+from qanat.km.messages import Frame, Granted, Message, encoded, frame_from_bytes
 from qanat.km.store import Snapshot, Store
 
 VERSION = 1
@@ -27,6 +27,7 @@ ACK_PATIENCE_S, PATIENCE_S = 0.05, 0.003  # far below RESEND_NS
 FRAME_BYTES_MAX = 48 * 1024
 FRAME_MESSAGES_MAX = 512
 WINDOW_MESSAGES = 2048  # unacknowledged at once; the rest waits in the store
+GRANTS_MAX = 32  # in one message, when several calls of one group give keys to one peer's site
 WAITING_MESSAGES_MAX = 65_536  # beyond this the peer counts as out of reach and no new key is given out for it
 
 
@@ -42,6 +43,7 @@ class _Line:
     in_stream: bytes = b""
     in_number: int = 0
     ack_due: bool = False
+    growing: Granted | None = None  # the newest message, which has not left yet
 
 
 class Channel:
@@ -69,13 +71,16 @@ class Channel:
         return self._lines.setdefault(peer, _Line())
 
     def post(self, peer: SiteId, message: Message) -> None:
-        """Store a message; it leaves with the next frames."""
+        """Store a message; it leaves with the next frames. Grants join the newest message if that has grants too."""
         if not self._stream:
             self._stream = self._entropy.random_bytes(8)
             self._store.put_fact("channel", "stream", self._stream)
         line = self._line(peer)
-        line.newest += 1
-        line.waiting[line.newest] = encoded(message)
+        joined = _joined(line.growing, message)
+        if joined is None:
+            line.newest += 1
+        line.growing = joined or (message if isinstance(message, Granted) else None)
+        line.waiting[line.newest] = encoded(joined or message)
         self._store.put_message(peer, line.newest, line.waiting[line.newest])
 
     def waiting_count(self, peer: SiteId) -> int:
@@ -140,6 +145,7 @@ class Channel:
     def frames_to_send(self, now_ns: int) -> list[tuple[SiteId, bytes]]:
         frames = []
         for peer, line in self._lines.items():
+            line.growing = None
             if line.resend_ns is not None and now_ns >= line.resend_ns:
                 line.sent_to = next(iter(line.waiting), line.newest + 1) - 1
                 line.backoff_ns = min(2 * line.backoff_ns, RESEND_NS_MAX)
@@ -203,6 +209,13 @@ class Channel:
 
     def deadline_ns(self) -> int | None:
         return min((line.resend_ns for line in self._lines.values() if line.resend_ns is not None), default=None)
+
+
+def _joined(growing: Granted | None, message: Message) -> Granted | None:
+    if growing is None or not isinstance(message, Granted):
+        return None
+    grants = [*growing.grants, *message.grants]
+    return Granted(grants) if len(grants) <= GRANTS_MAX else None
 
 
 def patience_of(data: bytes) -> float:

@@ -31,6 +31,15 @@ class Context:
     channel: Channel
     quotas: Quotas
     events: list[KmeEvent] = field(default_factory=list)
+    _pairs: frozenset[frozenset[SaeId]] = field(init=False)  # that some demand names: every request asks for one
+    _accounts: dict[SiteId, list[str]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._pairs = frozenset(frozenset(demand.saes) for demand in self.network.demands)
+
+    def may_pair(self, a: SaeId, b: SaeId) -> bool:
+        """As the network's, without a walk over all demands."""
+        return a == b or frozenset((a, b)) in self._pairs
 
     @property
     def ttl_ns(self) -> int:
@@ -44,10 +53,11 @@ class Context:
 
     def accounts_to(self, peer: SiteId) -> list[str]:
         """Where keys for this KM pair may come from, best first."""
-        if peer == self.site:
-            return [LOCAL]
-        direct: list[str] = [link.id for link in self.network.links_between(self.site, peer)]
-        return [*direct, relay_account(peer)]
+        found = self._accounts.get(peer)
+        if found is None:
+            direct: list[str] = [link.id for link in self.network.links_between(self.site, peer)]
+            found = self._accounts[peer] = [LOCAL] if peer == self.site else [*direct, relay_account(peer)]
+        return found
 
     def stock_bytes(self, peer: SiteId) -> int:
         """What this site may give out for a KM pair now."""
@@ -63,7 +73,7 @@ class Context:
             and sae_there in saes
             and saes[sae_here].site == self.site
             and saes[sae_there].site == there
-            and self.network.may_pair(sae_here, sae_there)
+            and self.may_pair(sae_here, sae_there)
         )
 
     def is_relay_with(self, parent: BlockId, peer: SiteId) -> bool:

@@ -10,8 +10,10 @@ origin ``local``, and a master that insists on ``qanat_key_origin: qkd`` is refu
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -157,40 +159,46 @@ class Delivery:
     def _given(
         self, cuts: Sequence[Cut], size_bytes: int, master: SaeId, slaves: Sequence[SaeId], site: SiteId, now_ns: int
     ) -> list[Key]:
-        keys: list[Key] = []
-        grants: list[Grant] = []
-        for piece, offset in cuts:
-            # Random, so that it tells neither how many keys there were nor which piece one came from.
-            key_id = uuid.UUID(bytes=self._c.entropy.random_bytes(16), version=4)
-            keys.append(self._key(key_id, piece, offset, size_bytes))
-            grants.append(Grant(key_id, piece.record.piece, offset, size_bytes, master, slaves[0]))
-            if site == self._c.site:
-                self._c.books.grant(_grant_record(grants[-1], now_ns, tuple(slaves[1:])))
-            else:
-                self._c.books.advance(piece, offset, size_bytes, Fate.DELIVERED)
-        if site != self._c.site:
-            self._c.channel.post(site, Granted(grants))
+        # Random, so that they tell neither how many keys there were nor which piece one came from.
+        key_ids = self._key_ids(len(cuts))
+        keys = [self._key(key_id, *cut, size_bytes) for key_id, cut in zip(key_ids, cuts, strict=True)]
+        grants = [
+            Grant(key_id, piece.record.piece, offset, size_bytes, master, slaves[0])
+            for key_id, (piece, offset) in zip(key_ids, cuts, strict=True)
+        ]
+        if site == self._c.site:
+            for grant in grants:
+                self._c.books.grant(_grant_record(grant, now_ns, tuple(slaves[1:])))
+            return keys
+        for piece, run in itertools.groupby(cuts, key=itemgetter(0)):  # a plan cuts a piece without gaps
+            offsets = [offset for _, offset in run]
+            self._c.books.advance(piece, offsets[0], len(offsets) * size_bytes, Fate.DELIVERED)
+        self._c.channel.post(site, Granted(grants))
         return keys
+
+    def _key_ids(self, count: int) -> list[KeyId]:
+        drawn = self._c.entropy.random_bytes(16 * count)
+        return [uuid.UUID(bytes=drawn[start : start + 16], version=4) for start in range(0, 16 * count, 16)]
 
     def _key(self, key_id: KeyId, piece: Piece, offset: int, size_bytes: int) -> Key:
         bits = self._c.books.take(piece, offset, size_bytes)
-        return Key(key_id=key_id, key=bits, key_extension=extension_from_provenance(piece.record.provenance))
+        if piece.extension is None:
+            piece.extension = extension_from_provenance(piece.record.provenance)
+        return Key(key_id=key_id, key=bits, key_extension=piece.extension)
 
-    def on_granted(self, peer: SiteId, message: Granted, now_ns: int) -> None:
-        """The other KME gave keys to a master there.
+    def on_grant(self, peer: SiteId, grant: Grant, now_ns: int) -> None:
+        """The other KME gave a key to a master there.
 
         Raises:
-            RemoteProtocolError: one of them is not the peer's to give; those before it stand.
+            RemoteProtocolError: it is not the peer's to give.
         """
-        for grant in message.grants:
-            piece = self._c.books.pieces.get(grant.piece)
-            if piece is None:
-                parent = BlockId(grant.piece.partition("#")[0])
-                if self._c.books.has_seen(parent):
-                    continue  # quarantined or given up here: its slave must not get it
-                raise RemoteProtocolError(f"{peer} gives keys of a block that never came here")
+        piece = self._c.books.pieces.get(grant.piece)
+        if piece is not None:
             self._check_grant(peer, grant, piece)
             self._c.books.grant(_grant_record(grant, now_ns))
+        elif not self._c.books.has_seen(BlockId(grant.piece.partition("#")[0])):
+            raise RemoteProtocolError(f"{peer} gives keys of a block that never came here")
+        # Else it was quarantined or given up here: its slave must not get it.
 
     def _check_grant(self, peer: SiteId, grant: Grant, piece: Piece) -> None:
         if piece.record.owner != peer or piece.record.peer != peer or piece.record.state is PieceState.WAITING:

@@ -226,7 +226,7 @@ def object_from_json(body: bytes, *, size_bytes_max: int = BODY_BYTES_MAX) -> di
     if len(body) > size_bytes_max:
         raise KeyDeliveryError(413, f"request body is larger than {size_bytes_max} bytes")
     try:
-        found = json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        found = _DECODER.decode(body.decode("utf-8"))
     except KeyDeliveryError:
         raise
     except (ValueError, RecursionError):
@@ -260,6 +260,9 @@ def _no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(text)  # NaN and Infinity are not JSON
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
 
 
 __all__ = [

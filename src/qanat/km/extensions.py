@@ -51,6 +51,9 @@ class Wishes:
         return bool(self.route_types and self.origins and self.authentications)
 
 
+ANY = Wishes()  # no wish
+
+
 def wishes_from_mandatory(entries: Iterable[dict[str, Any]]) -> Wishes:
     """Every entry must be understood and must be possible.
 
@@ -61,7 +64,7 @@ def wishes_from_mandatory(entries: Iterable[dict[str, Any]]) -> Wishes:
         >>> sorted(wishes_from_mandatory([{"qanat_route_type": "direct"}]).route_types)
         ['direct']
     """
-    wishes = Wishes()
+    wishes = ANY
     pairs = [pair for entry in entries for pair in entry.items()]
     for name, _ in pairs:
         if name not in _READERS:

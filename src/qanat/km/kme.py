@@ -38,6 +38,7 @@ from qanat.km.messages import (
     Condemned,
     Copies,
     Gone,
+    Grant,
     Granted,
     Have,
     Hop,
@@ -219,9 +220,8 @@ class Kme:
     def _handle(self, peer: SiteId, message: Message, now_ns: int) -> None:
         match message:
             case Granted():
-                self._delivery.on_granted(peer, message, now_ns)
                 for grant in message.grants:
-                    self._streams.table.on_grant(grant)
+                    self._on_grant(peer, grant, now_ns)
             case StreamOpen():
                 self._streams.on_open(peer, message, now_ns)
             case StreamWanted():
@@ -249,6 +249,15 @@ class Kme:
                     return
                 self._supply.on_gone(peer, message)
                 self._relay.forget(message.parent, f"{peer}: {message.reason[:200]}")
+
+    def _on_grant(self, peer: SiteId, grant: Grant, now_ns: int) -> None:
+        """Each is judged alone: one message has the keys of several applications."""
+        try:
+            self._delivery.on_grant(peer, grant, now_ns)
+        except RemoteProtocolError as error:
+            self._misbehaved(peer, error.detail)
+        else:
+            self._streams.table.on_grant(grant)
 
     def _misbehaved(self, peer: SiteId, reason: str) -> None:
         self._c.events.append(PeerMisbehaved(peer=peer, reason=reason))

@@ -11,7 +11,7 @@ from qanat.km.books import Cut, Piece
 from qanat.km.context import Context
 from qanat.km.copies import Plan
 from qanat.km.documents import MANDATORY_UNMET, KeyDeliveryError
-from qanat.km.extensions import ROUTE_TYPES, Wishes
+from qanat.km.extensions import ANY, ROUTE_TYPES, Wishes
 from qanat.km.local import LOCAL_PROVENANCE, refill_local
 from qanat.km.relay import Relay
 from qanat.km.supply import Supply
@@ -79,6 +79,8 @@ class Reserving:
 
     def _cuts(self, site: SiteId, ask: Ask, wishes: Wishes) -> list[Cut]:
         pieces = (piece for account in self._c.accounts_to(site) for piece in self._c.books.ready(site, account))
+        if wishes is ANY:
+            return self._c.books.plan(pieces, ask.size_bytes, ask.count)
         return self._c.books.plan(
             pieces, ask.size_bytes, ask.count, lambda piece: self._fits(piece, wishes, ask.now_ns)
         )

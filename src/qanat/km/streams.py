@@ -93,7 +93,7 @@ class Streams:
         saes = self._c.network.saes
         if caller not in saes or saes[caller].site != self._c.site:
             raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "the calling SAE is not registered at this KME")
-        if other not in saes or other == caller or not self._c.network.may_pair(caller, other):
+        if other not in saes or other == caller or not self._c.may_pair(caller, other):
             raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "these two SAEs are not permitted to share keys")
         if saes[other].site == self._c.site:
             raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "both SAEs are at this site; ETSI 014 serves them")

@@ -57,8 +57,7 @@ class AnswersKept:
 
     def confirm(self, scope: Scope, caller: SaeId) -> None:
         """The caller says which answers it has."""
-        done = _header(scope, REQUEST_DONE)
-        if self._memory is not None and done is not None:
+        if self._memory is not None and (done := _header(scope, REQUEST_DONE)) is not None:
             self._memory.confirm(caller, done)
 
     def name_of(self, scope: Scope) -> str | None:
@@ -67,8 +66,7 @@ class AnswersKept:
         Raises:
             KeyDeliveryError: 400, an ID that could be guessed or is none.
         """
-        name = _header(scope, REQUEST_ID)
-        if self._memory is None or name is None:
+        if self._memory is None or (name := _header(scope, REQUEST_ID)) is None:
             return None
         if not _ID.fullmatch(name):
             raise KeyDeliveryError(400, f"{REQUEST_ID} shall be 16 to 64 letters, digits and hyphens")

@@ -13,14 +13,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from starlette.applications import Starlette
-from starlette.responses import Response
-
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import KeyId, SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyContainer, KeyDeliveryError, KeyRequest, Status
 from qanat.node.api import openapi
+from qanat.node.api.answers import Answer
 from qanat.node.api.answers_kept import AnswersKept
 from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import (
@@ -66,7 +64,7 @@ def create_app(
     on_burned: Callable[[int], None] | None = None,
     on_refused: Callable[[str, int, str], None] | None = None,
     redelivery_s: float = 0.0,
-) -> Starlette:
+) -> KeyDelivery:
     """The key delivery interface of one KME.
 
     Args:
@@ -78,11 +76,7 @@ def create_app(
         on_refused: Called with caller (empty when unknown), status and message of every answer that is not 200.
         redelivery_s: How long an answer with keys is kept for the same request of the same SAE; 0 keeps none.
     """
-    app = Starlette()
-    # Not a route: Starlette matches decoded paths, and a path with an encoded line feed in it matches no pattern of
-    # Starlette's and would be answered in plain text.
-    app.router.redirect_slashes = False
-    app.router.default = KeyDelivery(
+    return KeyDelivery(
         gateway,
         kme_id,
         call_limit(calls_per_s),
@@ -91,7 +85,6 @@ def create_app(
         on_refused=on_refused,
         redelivery_s=redelivery_s,
     )
-    return app
 
 
 class KeyDelivery:
@@ -120,7 +113,7 @@ class KeyDelivery:
             response.headers.update(self._kept.headers())
             await response(scope, receive, send)
 
-    async def _response(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _response(self, scope: Scope, receive: Receive) -> Answer | None:
         """None when the client has gone before its request was whole."""
         try:
             return await self._answer(scope, receive)
@@ -146,7 +139,7 @@ class KeyDelivery:
             tls = scope.get("extensions", {}).get("tls", {})
             self._on_refused(tls.get("name") or tls.get("refused", ""), status_code, message)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         caller = caller_of(scope)
         self._count_call(caller)
         if is_openapi(scope):
@@ -161,10 +154,10 @@ class KeyDelivery:
             if method == "status":
                 query_of(scope, ())
                 return answered(200, documents.encode(await self._gateway.status(caller, other)))
-            take = partial(self._take, scope, caller, other, method, body)
             if name is None:
-                container = await take()
+                container = await self._take(scope, caller, other, method, body)
             else:
+                take = partial(self._take, scope, caller, other, method, body)
                 container = await self._kept.container(scope, caller, name, body, take)
         is_lost = is_gone(scope)
         if name is not None:
@@ -215,7 +208,7 @@ def _refuse_body(body: bytes) -> None:
         raise Refused(400, "GET carries no body; use POST")
 
 
-def _error_response(error: KeyDeliveryError) -> Response:
+def _error_response(error: KeyDeliveryError) -> Answer:
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
@@ -226,6 +219,5 @@ def _said(message: str) -> bytes:
     return documents.encode(ErrorDocument(message=message))
 
 
-def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    # A key in a cache would be a second copy of it.
-    return Response(body, status_code, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
+def answered(status_code: int, body: bytes, headers: dict[str, str] | None = None) -> Answer:
+    return Answer(status_code, body, headers)

@@ -11,12 +11,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from starlette.applications import Starlette
-from starlette.responses import Response
-
 from qanat.core.errors import EnvironmentProblem
 from qanat.km.interwork import documents as doc
 from qanat.km.interwork.documents import AckContainer, InterworkError, Transfer, VoidBody
+from qanat.node.api.answers import Answer
 from qanat.node.api.request import Refused, body_of, query_of
 
 if TYPE_CHECKING:
@@ -38,12 +36,9 @@ class BorderGateway(Protocol):
     async def take_acks(self, partner: str, containers: list[AckContainer]) -> None: ...
 
 
-def create_border_app(gateway: BorderGateway, *, kme_id: str, partner: str) -> Starlette:
+def create_border_app(gateway: BorderGateway, *, kme_id: str, partner: str) -> BorderDoor:
     """The door of one partner."""
-    app = Starlette()
-    app.router.redirect_slashes = False
-    app.router.default = BorderDoor(gateway, kme_id, partner)
-    return app
+    return BorderDoor(gateway, kme_id, partner)
 
 
 class BorderDoor:
@@ -59,7 +54,7 @@ class BorderDoor:
         if response is not None:
             await response(scope, receive, send)
 
-    async def _response(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _response(self, scope: Scope, receive: Receive) -> Answer | None:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await self._answer(scope, receive)
@@ -73,7 +68,7 @@ class BorderDoor:
             _log.exception("KME %s: %s in the interworking interface", self._kme_id, type(error).__name__)
         return _problem(InterworkError(503, "unavailable", "the KME cannot answer now"), {"Retry-After": "2"})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         tls = scope.get("extensions", {}).get("tls", {})
         if (tls.get("role"), tls.get("name")) != ("kme", self._partner):
             raise InterworkError(
@@ -90,23 +85,22 @@ class BorderDoor:
             return None
         return await self._done(path, body)
 
-    async def _done(self, path: str, body: bytes) -> Response:
+    async def _done(self, path: str, body: bytes) -> Answer:
         if path == "/kmapi/versions":
-            return Response(doc.VERSIONS, 200, {"Cache-Control": "no-store"}, "application/json")
+            return Answer(200, doc.VERSIONS)
         if path.endswith("/ack"):
             await self._gateway.take_acks(self._partner, doc.acks_from_json(body))
-            return Response(b"", 200)
+            return Answer(200, b"")
         if path.endswith("/void"):
             await self._gateway.take_void(self._partner, doc.void_from_json(body))
-            return Response(b"", 202)
+            return Answer(202, b"")
         transfer = doc.transfer_from_json(body)
         try:
             await self._gateway.take_transfer(self._partner, transfer)
         finally:
             transfer.wipe()
-        return Response(b"", 202)
+        return Answer(202, b"")
 
 
-def _problem(error: InterworkError, headers: dict[str, str] | None = None) -> Response:
-    more = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(error.problem, error.status_code, more, "application/problem+json")
+def _problem(error: InterworkError, headers: dict[str, str] | None = None) -> Answer:
+    return Answer(error.status_code, error.problem, headers, b"application/problem+json")

@@ -17,6 +17,9 @@ from OpenSSL import SSL, crypto
 ResultT = TypeVar("ResultT")
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2 with forward secrecy only; 1.3 has its own list
 CHUNK_BYTES = 65_536
+RECORD_BYTES_MAX = (
+    16_384  # of plain text (RFC 8446, 5.1): one read gives no more, and pyOpenSSL makes room for all asked
+)
 RECORD_HEAD_BYTES = 5  # RFC 8446, 5.1: type, version, and in the last two bytes the length of what follows
 _NOT_TLS = ("http request", "https proxy request", "wrong version number", "packet length too long")
 
@@ -37,6 +40,7 @@ class HybridObject:
             raise self._failed
         try:
             self._call(self._connection.do_handshake)
+            self._drain()
         except (ssl.SSLWantReadError, ssl.SSLEOFError):
             raise
         except ssl.SSLError as error:
@@ -51,8 +55,10 @@ class HybridObject:
             )
 
     def read(self, size: int = 1024, buffer: Any = None) -> Any:
+        if not self._connection.pending() and not self._feed():
+            raise self._nothing_to_read()  # asking OpenSSL in vain costs more than reading
         try:
-            data = self._call(self._connection.recv, size)
+            data = self._call(self._connection.recv, min(size, RECORD_BYTES_MAX))
         except ssl.SSLZeroReturnError:
             data = b""
         if buffer is None:
@@ -61,10 +67,14 @@ class HybridObject:
         return len(data)
 
     def write(self, data: Any) -> int:
-        return self._call(self._connection.send, bytes(data[:CHUNK_BYTES]))
+        size = self._call(self._connection.send, bytes(data[:CHUNK_BYTES]))
+        self._drain()
+        return size
 
     def unwrap(self) -> None:
-        if not self._call(self._connection.shutdown):
+        is_closed = self._call(self._connection.shutdown)
+        self._drain()
+        if not is_closed:
             raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the peer has not closed yet")
 
     def pending(self) -> int:
@@ -102,9 +112,10 @@ class HybridObject:
         return "MLKEM" in self.group().upper()
 
     def _call(self, operation: Callable[..., ResultT], *arguments: Any) -> ResultT:
-        """One step, fed record by record as it asks for more, and what it wants to send after it.
+        """One step, fed record by record as it asks for more.
 
-        What it does not ask for stays in ``incoming``: loops look there to see whether there is more to read.
+        What it does not ask for stays in ``incoming``: loops look there to see whether there is more to read. What a
+        step that failed has to say (an alert) is in ``outgoing`` then; after one that succeeded the caller looks.
         """
         try:
             while True:
@@ -113,41 +124,53 @@ class HybridObject:
                 except SSL.WantReadError:
                     if not self._feed():
                         raise
-        except SSL.WantReadError:
-            if self._incoming.eof:
-                raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer closed without saying so") from None
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "more bytes are needed") from None
-        except SSL.ZeroReturnError:
-            raise ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "the peer has closed") from None
-        except SSL.SysCallError:
-            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer closed without saying so") from None
         except SSL.Error as error:
-            raise ssl.SSLError(ssl.SSL_ERROR_SSL, _words(error)) from None
-        finally:
             self._drain()
+            raise self._as_ssl_error(error) from None
+
+    def _as_ssl_error(self, error: SSL.Error) -> ssl.SSLError:
+        match error:
+            case SSL.WantReadError():
+                return self._nothing_to_read()
+            case SSL.ZeroReturnError():
+                return ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "the peer has closed")
+            case SSL.SysCallError():
+                return _broken_off()
+        return ssl.SSLError(ssl.SSL_ERROR_SSL, _words(error))
+
+    def _nothing_to_read(self) -> ssl.SSLError:
+        if self._incoming.eof:
+            return _broken_off()
+        return ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "more bytes are needed")
 
     def _feed(self) -> bool:
-        """Give the connection the next bytes of one record; False when none are here."""
+        """Give the connection what is here of one record; False when nothing is."""
+        head = b""
         if not self._missing_bytes:
             self._head += self._incoming.read(RECORD_HEAD_BYTES - len(self._head))
             if len(self._head) < RECORD_HEAD_BYTES:
                 return False
-            self._connection.bio_write(self._head)
-            self._missing_bytes, self._head = int.from_bytes(self._head[3:]), b""
-            return True
+            self._missing_bytes, head, self._head = int.from_bytes(self._head[3:]), self._head, b""
         data = self._incoming.read(self._missing_bytes)
-        if not data:
-            return False
-        self._connection.bio_write(data)
         self._missing_bytes -= len(data)
-        return True
+        if head or data:
+            self._connection.bio_write(head + data)
+        return bool(head or data)
 
     def _drain(self) -> None:
-        while True:
+        """Hand on what the connection wants to send. A KeyUpdate that a read asks for may wait for the next write."""
+        is_more = True
+        while is_more:
             try:
-                self._outgoing.write(self._connection.bio_read(CHUNK_BYTES))
-            except (SSL.WantReadError, SSL.Error):
+                data = self._connection.bio_read(CHUNK_BYTES)
+            except SSL.Error:  # nothing there
                 return
+            self._outgoing.write(data)
+            is_more = len(data) == CHUNK_BYTES
+
+
+def _broken_off() -> ssl.SSLError:
+    return ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer closed without saying so")
 
 
 class HybridContext(ssl.SSLContext):

@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 
 from qanat.core.errors import QanatError
 from qanat.crypto.identity import identity_from_der
+from qanat.node.api.joined_writes import JoinedWrites
 
 HEAD_BYTES_MAX = 16_384  # request line and headers; the longest legal 014 request needs under 2 KiB
 HEAD_TOO_LARGE = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head exceeds {HEAD_BYTES_MAX} bytes")
@@ -61,6 +62,7 @@ class IdentifyingProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = JoinedWrites(transport, self.loop)
         self._peer = peer_of(transport)
         self._start_timer()  # a peer that never speaks is not kept
         names = [other._peer.name for other in self.connections if isinstance(other, IdentifyingProtocol)]

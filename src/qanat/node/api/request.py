@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -78,16 +79,21 @@ def target_of(scope: Scope) -> tuple[SaeId, str]:
     Raises:
         Refused: 404 for a path, 405 for a verb that 014 does not have.
     """
-    match = _PATH.fullmatch(scope.get("raw_path") or scope["path"].encode())
+    other, method = _target(scope.get("raw_path") or scope["path"].encode())
+    if scope["method"] not in VERBS[method]:
+        allowed = ", ".join(VERBS[method])
+        raise Refused(405, f"{method} is called with {allowed}", {"Allow": allowed})
+    return other, method
+
+
+@lru_cache(maxsize=1024)  # applications ask for the same few paths
+def _target(path: bytes) -> tuple[SaeId, str]:
+    match = _PATH.fullmatch(path)
     if match is None or match[2].decode() not in VERBS:
         raise Refused(
             404, "no such path; 014 has /api/v1/keys/{SAE_ID}/status, enc_keys and dec_keys; see /openapi.json"
         )
-    method = match[2].decode()
-    if scope["method"] not in VERBS[method]:
-        allowed = ", ".join(VERBS[method])
-        raise Refused(405, f"{method} is called with {allowed}", {"Allow": allowed})
-    return _sae_id(match[1]), method
+    return _sae_id(match[1]), match[2].decode()
 
 
 def _sae_id(segment: bytes) -> SaeId:
@@ -106,11 +112,14 @@ def query_of(scope: Scope, allowed: tuple[str, ...]) -> dict[str, str]:
     Raises:
         Refused: 400, another parameter, one twice, or no query at all.
     """
+    asked = scope.get("query_string", b"")
+    if not asked:
+        return {}
     try:
         pairs = parse_qsl(
-            scope.get("query_string", b"").decode("ascii"),
+            asked.decode("ascii"),
             keep_blank_values=True,
-            strict_parsing=bool(scope.get("query_string")),
+            strict_parsing=True,
             errors="strict",
             max_num_fields=8,
         )

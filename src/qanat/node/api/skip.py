@@ -15,15 +15,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from starlette.applications import Starlette
-from starlette.responses import Response
-
 from qanat.core.ids import SaeId
 from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
 from qanat.core.topology import Network
 from qanat.km import skip_documents as skip
 from qanat.km.documents import KeyContainer, KeyDeliveryError, KeyRequest
+from qanat.node.api.answers import Answer
 from qanat.node.api.app import ANSWER_TIMEOUT_S, KeyDelivery, KeyGateway, answered
 from qanat.node.api.limits import CallLimit, call_limit
 from qanat.node.api.request import Refused, body_of, caller_of, is_gone, query_of, whole_number
@@ -47,14 +45,11 @@ def create_skip_app(
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
     on_burned: Callable[[int], None] | None = None,
     on_refused: Callable[[str, int, str], None] | None = None,
-) -> Starlette:
+) -> SkipDelivery:
     """The SKIP interface of one KME; arguments as in ``create_app``."""
-    app = Starlette()
-    app.router.redirect_slashes = False
-    app.router.default = SkipDelivery(
+    return SkipDelivery(
         gateway, kme_id, network, entropy, call_limit(calls_per_s), answer_timeout_s, on_burned, on_refused
     )
-    return app
 
 
 class SkipDelivery(KeyDelivery):
@@ -74,7 +69,7 @@ class SkipDelivery(KeyDelivery):
         super().__init__(gateway, kme_id, limit, answer_timeout_s, on_burned, on_refused)
         self._network, self._entropy = network, entropy
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
         caller = caller_of(scope)
         self._count_call(caller)
         path = scope.get("raw_path") or scope["path"].encode()
@@ -116,7 +111,7 @@ class SkipDelivery(KeyDelivery):
             raise Refused(400, "remoteSystemID is missing in the query")
         return skip.partner_of(self._network, caller, query["remoteSystemID"])
 
-    def _delivered(self, scope: Scope, caller: SaeId, container: KeyContainer) -> Response:
+    def _delivered(self, scope: Scope, caller: SaeId, container: KeyContainer) -> Answer:
         try:
             if is_gone(scope):
                 _log.warning("KME %s: a key burned, %s had hung up", self._kme_id, caller)
@@ -126,7 +121,7 @@ class SkipDelivery(KeyDelivery):
         finally:
             container.wipe()
 
-    def _random(self, scope: Scope) -> Response:
+    def _random(self, scope: Scope) -> Answer:
         query = query_of(scope, ("minentropy",))
         size_bits = whole_number("minentropy", query.get("minentropy", str(skip.ENTROPY_BITS_DEFAULT)))
         if not 1 <= size_bits <= skip.ENTROPY_BITS_MAX:

@@ -5,6 +5,7 @@ number and the heads of all other chains as they stand in the store then. Nobody
 so these heads are final until their instances begin turns of their own. Hence each chain anchors the others:
 
 - whoever cuts or deletes one chain is found by the others, and by the store;
+- a machine that lost its power restores the end of its chain from the store (``tail.py``) when it comes back;
 - an entry beyond a head that was named, before a later turn of its chain, was not made in good order.
 """
 
@@ -17,7 +18,7 @@ import msgspec
 from qanat.core.ids import SiteId
 from qanat.node.audit.entry import Value
 from qanat.node.audit.trail import FACT
-from qanat.node.instance import index_of, site_of
+from qanat.node.instance import site_of
 
 Head = tuple[int, str]
 
@@ -27,11 +28,9 @@ def chain_id(instance: SiteId) -> str:
     return f"kme-{instance}"
 
 
-def fact_of(instance: SiteId) -> tuple[str, str]:
-    """Where the store keeps the chain's head."""
-    kind, name = FACT
-    number = index_of(instance)
-    return (kind, name if number == 0 else f"{name}@{number + 1}")
+def chain_suffix(instance: SiteId) -> str:
+    """By which the store tells the rows of one chain from those of another."""
+    return instance.removeprefix(site_of(instance))
 
 
 def heads_in(facts: Mapping[str, bytes], site: SiteId) -> dict[SiteId, Head]:

@@ -14,7 +14,7 @@ from qanat.node.audit.entry import Entry, entry_of
 from qanat.node.audit.files import files_in, lines_of
 
 # What an instance may write between the end of one of its turns and the ``started`` entry of its next.
-OPENING_KINDS = frozenset({"void", "broken", "recovered", "checkpoint"})
+OPENING_KINDS = frozenset({"void", "broken", "recovered", "restored", "checkpoint"})
 
 
 @dataclass(frozen=True, slots=True)

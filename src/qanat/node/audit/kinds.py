@@ -35,6 +35,7 @@ OWN_KINDS = {
     "peer": "What another KME did against the protocol, counted likewise.",
     "void": "The entries named were written, but their group was never committed: nothing of it left.",
     "recovered": "The last line was torn when the process died; its bytes are removed and described.",
+    "restored": "Lines that the file had lost, with the power as a rule, were put back from the key store.",
     "broken": "The files ended before what the key store remembers: lines were cut off or files taken away.",
 }
 

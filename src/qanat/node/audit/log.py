@@ -1,12 +1,13 @@
 """The audit log of one KME: lines that are written before the group that they tell of is committed.
 
-Order of one group: its entries are written, the store notes the head of the chain in the same transaction as the keys,
-the transaction commits while the lines are flushed to the disk, and when both are there the answers leave. So
+Order of one group: its entries are written, the store takes them and the head of the chain into the same transaction
+as the keys (``tail.py``), the transaction commits, and then the answers leave. So
 
 - no line, no answer: whatever the file refuses (full, read-only, taken away) ends the group, and callers get 503;
 - a line without its commit (a crash between the two) is found at the next start and named in a ``void`` entry;
-- a file that ends before the head that the store remembers was cut, or lost its last lines with the power while the
-  store kept its own: a ``broken`` entry says so for ever.
+- lines that the file lost with the power come back from the store, and a ``restored`` entry says so;
+- a file that ends before the head that the store remembers, and lacks more than the store still has, was cut: a
+  ``broken`` entry says so for ever.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,7 @@ from qanat.node.privatefile import sync_folder
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
 CHECKPOINT_ENTRIES = 1000
+Lost = Callable[[int, str], list[bytes]]
 CHECKPOINT_NS = 60 * 10**9  # at most one signature a minute when little happens, none when nothing does
 
 
@@ -37,6 +38,7 @@ class AuditLog:
 
     Args:
         head: (number of lines, hash of the last) that the store remembers; None for a store that never had one.
+        lost: Given where the file ends (number of lines, hash of the last), the lines that the store has after it.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class AuditLog:
         kme_id: str,
         now_ns: int,
         head: tuple[int, str] | None,
+        lost: Lost = lambda _count, _hash: [],
         file_bytes_max: int = FILE_BYTES_MAX,
     ) -> None:
         self._folder, self._keys, self._kme_id = folder, keys, kme_id
@@ -54,23 +57,21 @@ class AuditLog:
         self.count, self.head = 0, NO_LINE
         self._since_checkpoint, self._checkpoint_ns = 0, now_ns
         self._fd = -1
-        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._flushing: Future[None] | None = None
         with _told(folder):
-            rows = self._recover(head)
+            rows = self._recover(head, lost)
+            sync_folder(folder)
         if rows:
             self.append(rows, now_ns)
-            self.settle()
+        self.flush()
 
     def close(self) -> None:
-        self._flusher.shutdown()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     # --- opening
 
-    def _recover(self, head: tuple[int, str] | None) -> list[Row]:
+    def _recover(self, head: tuple[int, str] | None, lost: Lost) -> list[Row]:
         rows: list[Row] = []
         paths = files_in(self._folder)
         self._path = paths[-1] if paths else self._folder / file_name(0)
@@ -78,18 +79,28 @@ class AuditLog:
         torn = self._cut_torn_line()
         if torn:
             rows.append(("recovered", {"torn_bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}))
-        at_head = NO_LINE if head is None or head[0] == 0 else None
-        for line in lines_of(_newest(paths, head)):
-            self.count, self.head = _number_of(line, self.count) + 1, hash_of(line)
-            if head is not None and self.count == head[0]:
-                at_head = self.head
-        if head is not None and at_head != head[1]:
-            rows.append(("broken", {"store_n": head[0], "store_hash": head[1], "file_n": self.count}))
-        elif head is not None and self.count > head[0]:
-            rows.append(("void", {"from_n": head[0], "to_n": self.count - 1}))
         self._size_bytes = os.fstat(self._fd).st_size
-        sync_folder(self._folder)
+        hashes = {0: NO_LINE}  # of what stands before the line of that number, where the store may name it
+        for line in lines_of(_newest(paths, head)):
+            self._pass(line, hashes)
+        if head is None:
+            return rows
+        begin = self.count
+        if begin < head[0]:
+            for line in lost(begin, self.head):
+                self._write(line + b"\n")
+                self._pass(line, hashes)
+        if self.count > begin:
+            rows.append(("restored", {"from_n": begin, "to_n": self.count - 1}))
+        if hashes.get(head[0]) != head[1]:
+            rows.append(("broken", {"store_n": head[0], "store_hash": head[1], "file_n": self.count}))
+        elif self.count > head[0]:
+            rows.append(("void", {"from_n": head[0], "to_n": self.count - 1}))
         return rows
+
+    def _pass(self, line: bytes, hashes: dict[int, str]) -> None:
+        self.count, self.head = _number_of(line, self.count) + 1, hash_of(line)
+        hashes[self.count] = self.head
 
     def _cut_torn_line(self) -> bytes:
         """A line without its line feed was never answered for: its group was not committed."""
@@ -103,8 +114,11 @@ class AuditLog:
 
     # --- writing
 
-    def append(self, rows: Sequence[Row], now_ns: int) -> None:
-        """Write; the flush to the disk begins and ``settle`` waits for it.
+    def append(self, rows: Sequence[Row], now_ns: int) -> bytes:
+        """Write, without a flush to the disk: a crash of this process loses nothing of it, one of the machine may.
+
+        Returns:
+            The lines.
 
         Raises:
             EnvironmentProblem: it cannot be written. The log is then to be closed and opened again.
@@ -116,12 +130,14 @@ class AuditLog:
         is_full = self._size_bytes + sum(map(len, lines)) >= self._file_bytes_max
         if is_due or is_full or rows[-1][0] == "stopped":
             self._add_checkpoint(lines, now_ns)
+        data = b"".join([line + b"\n" for line in lines])
         with _told(self._path):
-            self._write(b"".join(line + b"\n" for line in lines))
+            self._write(data)
         if is_full:
-            self.settle()
+            self.flush()
             with _told(self._path):
                 self._rotate()
+        return data
 
     def _add(self, lines: list[bytes], kind: str, facts: dict[str, Value], now_ns: int) -> None:
         line = line_of(Entry(n=self.count, at_ns=now_ns, kind=kind, facts=facts, prev=self.head))
@@ -144,18 +160,15 @@ class AuditLog:
             os.ftruncate(self._fd, self._size_bytes)
             raise OSError(28, "no space left for a whole entry")
         self._size_bytes += written
-        self._flushing = self._flusher.submit(os.fdatasync, self._fd)
 
-    def settle(self) -> None:
-        """Return when all that was appended is on the disk.
+    def flush(self) -> None:
+        """Bring all that was appended to the disk.
 
         Raises:
             EnvironmentProblem: it cannot be brought there.
         """
-        if self._flushing is not None:
-            flushing, self._flushing = self._flushing, None
-            with _told(self._path):
-                flushing.result()
+        with _told(self._path):
+            os.fdatasync(self._fd)
 
     def _rotate(self) -> None:
         number = int(self._path.stem.rpartition("-")[2]) + 1

@@ -8,7 +8,7 @@ import ssl
 from qanat import __version__
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
-from qanat.node.audit.chains import chain_id, fact_of
+from qanat.node.audit.chains import chain_id, chain_suffix
 from qanat.node.audit.keys import provide_keys
 from qanat.node.audit.log import AuditLog
 from qanat.node.audit.place import audit_folder
@@ -33,8 +33,8 @@ def provide_trail(state: StateDir, site: SiteId, entropy: Entropy, network: str)
         "audit_key": keys.signing.verifying_key.fingerprint.hex(),
     }
     return Trail(
-        opened=lambda head, now_ns: AuditLog(folder, keys, kme_id=kme_id, now_ns=now_ns, head=head),
+        opened=lambda head, now_ns, lost: AuditLog(folder, keys, kme_id=kme_id, now_ns=now_ns, head=head, lost=lost),
         key_id_key=keys.key_id_key,
         started=("started", dict(started)),
-        fact=fact_of(site),
+        chain=chain_suffix(site),
     )

@@ -11,31 +11,30 @@ from qanat.km.events import PeerMisbehaved
 from qanat.km.store import Store
 from qanat.node.audit.entry import Value
 from qanat.node.audit.kinds import Row, row_of
-from qanat.node.audit.log import AuditLog
+from qanat.node.audit.log import AuditLog, Lost
 from qanat.node.audit.refusals import Refusals
+from qanat.node.audit.tail import Tail, lines_after
 
 FACT = ("audit", "head")
+
+
+Opened = Callable[[tuple[int, str] | None, int, Lost], AuditLog]
 
 
 class Trail:
     """The audit of one KME, opened again after every failure.
 
     Args:
-        opened: Makes the log, given the head that the store remembers and the time.
+        opened: Makes the log, given the head that the store remembers, the time, and what else the store has.
         started: Facts of the ``started`` entry.
-        fact: Where the store keeps the head of this chain.
+        chain: Tells the rows of this audit from those of other instances in the same store; empty for the first one.
     """
 
-    def __init__(
-        self,
-        *,
-        opened: Callable[[tuple[int, str] | None, int], AuditLog],
-        key_id_key: bytes,
-        started: Row,
-        fact: tuple[str, str] = FACT,
-    ) -> None:
-        self._opened, self._key_id_key, self._started, self._fact = opened, key_id_key, started, fact
+    def __init__(self, *, opened: Opened, key_id_key: bytes, started: Row, chain: str = "") -> None:
+        self._opened, self._key_id_key, self._started = opened, key_id_key, started
+        self._chain, self._fact = chain, (FACT[0], FACT[1] + chain)
         self._log: AuditLog | None = None
+        self._tail = Tail(0, chain)
         self._greeting: list[Row] = [started]
         self.refusals = Refusals()
         self.entry_count = 0
@@ -64,7 +63,7 @@ class Trail:
         """Inside the group's transaction, last: write its entries and note the head in the store.
 
         Returns:
-            To be called after the commit: waits until the entries are on the disk, and raises when they cannot be.
+            To be called after the commit: then they are counted.
 
         Raises:
             EnvironmentProblem: the audit cannot be written; the group must not be committed.
@@ -81,22 +80,20 @@ class Trail:
             return lambda: None
         try:
             log = self._open(store, now_ns)
-            log.append(rows, now_ns)
+            lines = log.append(rows, now_ns)
+            if self._tail.is_due(now_ns):
+                log.flush()
+                self._tail.flushed(now_ns)
+            else:
+                self._tail.keep(store, lines)
         except BaseException:
             self.failure_count += 1
             raise
         store.put_fact(*self._fact, msgspec.msgpack.encode((log.count, log.head)))
         head = (log.count, log.head)
-        return lambda: self._committed(log, rows, counted, head, now_ns)
+        return lambda: self._committed(rows, counted, head, now_ns)
 
-    def _committed(
-        self, log: AuditLog, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int
-    ) -> None:
-        try:
-            log.settle()
-        except BaseException:
-            self.failure_count += 1
-            raise
+    def _committed(self, rows: list[Row], counted: list[Row], head: tuple[int, str], now_ns: int) -> None:
         self._committed_head = head
         self.entry_count += len(rows)
         self._greeting = []
@@ -105,9 +102,11 @@ class Trail:
 
     def _open(self, store: Store, now_ns: int) -> AuditLog:
         if self._log is None:
-            value = store.load().facts.get(self._fact)
+            facts = store.load().facts
+            value = facts.get(self._fact)
             head = None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
-            self._log = self._opened(head, now_ns)
+            self._log = self._opened(head, now_ns, lambda count, last: lines_after(facts, count, last, self._chain))
+            self._tail.flushed(now_ns)
         return self._log
 
     def failed(self) -> None:
@@ -121,7 +120,7 @@ class Trail:
         with store.transaction():
             log = self._open(store, now_ns)
             log.append([*self.refusals.rows(), ("stopped", {})], now_ns)
+            log.flush()
             store.put_fact(*self._fact, msgspec.msgpack.encode((log.count, log.head)))
-        log.settle()
         log.close()
         self._log = None

@@ -89,7 +89,7 @@ def _take(verdict: Verdict, line: bytes, name: str, kme_id: str, key: VerifyingK
         _check(verdict, entry, kme_id, key)
     elif entry.kind == "broken":
         verdict.problems.append(f"entry {entry.n}: at a start the file was shorter than the store remembered")
-    elif entry.kind in ("void", "recovered"):
+    elif entry.kind in ("void", "recovered", "restored"):
         told = ", ".join(f"{field} {value}" for field, value in entry.facts.items())
         verdict.notes.append(f"entry {entry.n}: {entry.kind}, {told}")
     return True

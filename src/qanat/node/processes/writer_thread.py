@@ -79,8 +79,9 @@ class WriterThread:
         self._on_outcome = on_outcome
         self._trail = trail
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._asked: list[_Job] = []  # in this turn of the loop; the thread gets them together
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name=f"kme-{name}", daemon=True)
 
@@ -101,12 +102,21 @@ class WriterThread:
         if self._is_stopping:  # a job behind the stop mark would never be answered
             raise StoreFailed("the KME is stopping")
         future: asyncio.Future[ResultT] = self._loop.create_future()
-        self._jobs.put(_Job(operation, future, patience_s))
+        if not self._asked:
+            self._loop.call_soon(self._hand_over)
+        self._asked.append(_Job(operation, future, patience_s))
         return await future
+
+    def _hand_over(self) -> None:
+        """One group for what one turn of the loop asked: each group costs a flush, and a change of threads."""
+        if self._asked:  # else ``stop`` was faster
+            self._jobs.put(self._asked)
+            self._asked = []
 
     async def stop(self) -> None:
         """Finish what was asked, close the store."""
         self._is_stopping = True
+        self._hand_over()
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, 4.0)
 
@@ -134,13 +144,13 @@ class WriterThread:
         while len(group) < GROUP_SIZE_MAX:
             wait_s = end_s - time.monotonic()
             try:
-                job = self._jobs.get(timeout=wait_s) if wait_s > 0 else self._jobs.get_nowait()
+                jobs = self._jobs.get(timeout=wait_s) if wait_s > 0 else self._jobs.get_nowait()
             except queue.Empty:
                 return group, True
-            if job is None:
+            if jobs is None:
                 return group, False
-            group.append(job)
-            end_s = min(end_s, time.monotonic() + job.patience_s)
+            group += jobs
+            end_s = min(end_s, time.monotonic() + min(job.patience_s for job in jobs))
         return group, True
 
     def _commit(self, kme: Kme | None, store: Store, group: list[_Job]) -> Kme | None:
@@ -165,7 +175,7 @@ class WriterThread:
                 outcome.events = kme.events()
                 audited = self._trail.write(store, outcome.events, now_ns) if self._trail is not None else None
             if audited is not None:
-                audited()  # waits until the audit's lines are on the disk too: no line, no answer
+                audited()
         except Exception as error:
             if not (was_lost and isinstance(error, LeaseLost)):  # a standby waits quietly
                 _log_failure(error, len(group))

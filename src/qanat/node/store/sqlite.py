@@ -22,9 +22,11 @@ from qanat.core.secret import SecretBits
 from qanat.crypto.at_rest import SealBroken
 from qanat.km.store import GrantRecord, PieceRecord, Snapshot
 from qanat.node.store.fence import LIFE_BYTES, NOTHING, Fence, Mark
+from qanat.node.store.late import LateRows, Row
 from qanat.node.store.lock import StoreLock
 from qanat.node.store.piece_seal import fits_probe, kek_probe, opened_piece, rewrapped, sealed_piece
 from qanat.node.store.schema import FROM_2, PRAGMAS, SCHEMA, VERSION
+from qanat.node.store.sqlite_problems import Told
 
 _records = msgspec.msgpack.Decoder(PieceRecord)
 _grants = msgspec.msgpack.Decoder(GrantRecord)
@@ -63,13 +65,15 @@ class SqliteStore:
         self._path = path
         self._kek = kek
         self._entropy = entropy
+        self._told = Told(path)
+        self._late = LateRows()
         self._is_open = False
         self._next_kek: bytes | None = None  # of the open transaction, once it re-wrapped
         self._pending: Mark | None = None  # of the open transaction, once it wrote something
         self._life = entropy.random_bytes(LIFE_BYTES)
         self._lock = StoreLock(path)
         try:
-            with self._told():
+            with self._told:
                 self._fence = Fence(fence or path.with_name(path.name + ".fence"))
                 try:
                     self._connect(is_recovering)
@@ -153,37 +157,19 @@ class SqliteStore:
         self._lock.release()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """SQLite's errors as one sentence that says what to do."""
-        try:
-            yield
-        except apsw.FullError:
-            raise EnvironmentProblem(
-                f"the disk of key store {self._path} is full. Nothing was half written and no key left; free some "
-                "space, the KME goes on by itself."
-            ) from None
-        except (apsw.CorruptError, apsw.NotADBError):
-            raise EnvironmentProblem(
-                f"key store {self._path} is damaged. Do not restore an old copy: it would give keys out twice. Move "
-                "the file away and start again; new keys come from the links."
-            ) from None
-        except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.BusyError, OSError) as error:
-            raise EnvironmentProblem(
-                f"key store {self._path} cannot be used: {error}. Look at the disk and the rights of the folder."
-            ) from None
-
-    @contextmanager
     def transaction(self) -> Iterator[None]:
         if self._is_open:
             raise LocalProtocolError("a transaction is already open")
-        with self._told():
+        with self._told:
             self._db.execute("BEGIN IMMEDIATE")
             self._is_open, self._pending, self._next_kek = True, None, None
             try:
                 yield
+                self._write_late()
                 self._db.execute("COMMIT")
             except BaseException:
                 self._next_kek = None
+                self._late.clear()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -199,10 +185,21 @@ class SqliteStore:
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         if not self._is_open:
             raise LocalProtocolError("a write outside a transaction would not be durable")
-        with self._told():
+        with self._told:
             if self._pending is None:
                 self._raise_mark()
             self._db.execute(statement, values)
+
+    def _write_at_end(self, row: Row, statement: str, values: tuple[Any, ...]) -> None:
+        if not self._is_open:
+            raise LocalProtocolError("a write outside a transaction would not be durable")
+        self._late.put(row, statement, values)
+
+    def _write_late(self) -> None:
+        for statement, rows in self._late.taken().items():
+            if self._pending is None:
+                self._raise_mark()
+            self._db.executemany(statement, rows)
 
     def _raise_mark(self) -> None:
         """Number this transaction, once per transaction that writes: one that only reads costs no flush."""
@@ -222,7 +219,8 @@ class SqliteStore:
     # --- reading
 
     def load(self) -> Snapshot:
-        with self._told():
+        with self._told:
+            self._write_late()
             if not self._is_open and self._stored_mark().to_bytes() != (self._expected or NOTHING.to_bytes()):
                 raise self._replaced()
             return self._snapshot()
@@ -247,7 +245,7 @@ class SqliteStore:
         return snapshot
 
     def read_bits(self, piece: BlockId) -> SecretBits:
-        with self._told():
+        with self._told:
             row = self._db.execute(_READ_BITS, (piece,)).fetchone()
         if row is None:
             raise KeyError(piece)
@@ -290,18 +288,19 @@ class SqliteStore:
         self._write("UPDATE record SET record=? WHERE name=?", (msgspec.msgpack.encode(record), record.piece))
 
     def set_offset(self, piece: BlockId, offset: int) -> None:
-        self._write("UPDATE progress SET next=? WHERE name=?", (offset, piece))
+        self._write_at_end(("progress", piece), "UPDATE progress SET next=? WHERE name=?", (offset, piece))
 
     def delete_piece(self, piece: BlockId) -> None:
+        self._late.forget(("progress", piece))
         for table in ("data_key", "piece", "record", "progress"):
             self._write(f"DELETE FROM {table} WHERE name=?", (piece,))  # noqa: S608 - table names are ours
 
     def put_grant(self, grant: GrantRecord) -> None:
         values = (grant.key_id.bytes, msgspec.msgpack.encode(grant))
-        self._write("INSERT OR REPLACE INTO waiting_key VALUES (?, ?)", values)
+        self._write_at_end(("grant", grant.key_id), "INSERT OR REPLACE INTO waiting_key VALUES (?, ?)", values)
 
     def delete_grant(self, key_id: KeyId) -> None:
-        self._write("DELETE FROM waiting_key WHERE key_id=?", (key_id.bytes,))
+        self._write_at_end(("grant", key_id), "DELETE FROM waiting_key WHERE key_id=?", (key_id.bytes,))
 
     def put_seen(self, parent: BlockId) -> None:
         self._write("INSERT OR IGNORE INTO seen (name) VALUES (?)", (parent,))
@@ -310,16 +309,21 @@ class SqliteStore:
         self._write("DELETE FROM seen WHERE name=?", (parent,))
 
     def put_message(self, peer: SiteId, number: int, message: bytes) -> None:
-        self._write("INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)", (peer, number, message))
+        values = (peer, number, message)
+        self._write_at_end(("outbox", peer, number), "INSERT OR REPLACE INTO outbox VALUES (?, ?, ?)", values)
 
     def delete_messages(self, peer: SiteId, up_to: int) -> None:
+        with self._told:
+            self._write_late()  # messages written in this transaction are among them
         self._write("DELETE FROM outbox WHERE peer=? AND number<=?", (peer, up_to))
 
     def put_inbox(self, peer: SiteId, stream: bytes, number: int) -> None:
-        self._write("INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (peer, stream, number))
+        self._write_at_end(("inbox", peer), "INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)", (peer, stream, number))
 
     def put_fact(self, kind: str, name: str, value: bytes | None) -> None:
         if value is None:
+            self._late.forget(("fact", kind, name))
             self._write("DELETE FROM fact WHERE kind=? AND name=?", (kind, name))
         else:
-            self._write("INSERT OR REPLACE INTO fact VALUES (?, ?, ?)", (kind, name, value))
+            values = (kind, name, value)
+            self._write_at_end(("fact", kind, name), "INSERT OR REPLACE INTO fact VALUES (?, ?, ?)", values)
