@@ -11,10 +11,12 @@ import pytest
 
 from qanat.core.ids import SiteId
 from qanat.node.audit.chains import chain_id, chain_suffix, heads_in, turn_facts
+from qanat.node.audit.entry import NO_LINE
 from qanat.node.audit.files import files_in
 from qanat.node.audit.keys import provide_keys
 from qanat.node.audit.log import AuditLog
 from qanat.node.audit.place import audit_folder
+from qanat.node.audit.tail import Tail, lines_after
 from qanat.node.audit.verify import Verdict
 from qanat.node.audit.whole import verdicts_of
 from qanat.node.entropy import SystemEntropy
@@ -176,3 +178,31 @@ def test_an_untouched_chain_stays_whole_beside_one_that_was_harmed(site: Site, h
     first, second = site.verdicts()
     assert not first.is_whole
     assert second.is_whole
+
+
+class Facts:
+    """The facts of a store."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], bytes] = {}
+
+    def put_fact(self, kind: str, name: str, value: bytes) -> None:
+        self.rows[kind, name] = value
+
+
+def test_an_instance_whose_machine_lost_power_finds_its_newest_lines_although_another_one_wrote_since(
+    site: Site,
+) -> None:
+    site.take_turn(FIRST)
+    count, head = heads_in(site.facts, FIRST)[FIRST]
+    store, tails = Facts(), {name: Tail(0, chain_suffix(name)) for name in (FIRST, SECOND)}
+    for name in (FIRST, SECOND):
+        log = site._log(name)
+        for number in range(3):
+            tails[name].keep(store, log.append([("refused", {"who": "alice", "count": number})], NOW))  # type: ignore[arg-type]
+        log.close()
+    found = lines_after(store.rows, count, head, chain_suffix(FIRST))
+    assert found == site.path(FIRST).read_bytes().splitlines()[count:]
+    assert len(found) == 3
+    others = lines_after(store.rows, 0, NO_LINE, chain_suffix(SECOND))
+    assert others == site.path(SECOND).read_bytes().splitlines()
