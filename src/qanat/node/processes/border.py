@@ -46,19 +46,21 @@ class BorderLine:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, request: Request) -> None:
-        url = self._url
-        try:
-            status = await asyncio.to_thread(self._post, url, request)
-        except (OSError, http.client.HTTPException) as error:
-            logging.info("partner %s does not answer at %s: %s", self._partner.id, url, type(error).__name__)
-            self._leave(url)
+        for _ in self._urls:
+            url = self._url
+            try:
+                status = await asyncio.to_thread(self._post, url, request)
+            except (OSError, http.client.HTTPException) as error:
+                logging.info("partner %s does not answer at %s: %s", self._partner.id, url, type(error).__name__)
+                self._leave(url)  # a request may come twice, to either instance: they have one store
+                continue
+            if status == SERVICE_UNAVAILABLE:
+                self._leave(url)
+            await self._answered(request.number, status)
             return
-        if status == SERVICE_UNAVAILABLE:
-            self._leave(url)
-        await self._answered(request.number, status)
 
     def _leave(self, url: str) -> None:
-        """The next sending goes to the partner's next address, if it has one."""
+        """What is sent from now on goes to the partner's next address, if it has one."""
         if self._url == url:
             self._url = self._urls[(self._urls.index(url) + 1) % len(self._urls)]
 
