@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,11 +24,11 @@ def _names(state: Path | None, site: str | None) -> list[SiteId]:
     return found
 
 
-def _folders(texts: list[str]) -> dict[SiteId, Path]:
+def _folders(texts: Sequence[str]) -> dict[SiteId, Path]:
     found = {}
     for text in texts:
         name, _, folder = text.partition("=")
-        if not name or not Path(folder).is_dir():
+        if not name or not folder or not Path(folder).is_dir():
             raise MisuseError(f"--chain is NAME=FOLDER, the folder of another instance's audit, not {text!r}")
         found[SiteId(name)] = Path(folder)
     return found
@@ -44,7 +45,9 @@ def _anchors(texts: list[str]) -> dict[SiteId, list[tuple[int, str]]]:
     return found
 
 
-def verify(state: Path | None, site: str | None, anchors: list[str], chains: list[str], as_json: bool) -> int:
+def verify(
+    state: Path | None, site: str | None, anchors: list[str], as_json: bool, *, chains: Sequence[str] = ()
+) -> int:
     """Exit code 0 when every audit is whole, else 1."""
     from qanat.node.audit.whole import verdicts_of  # noqa: PLC0415
 

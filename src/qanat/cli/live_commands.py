@@ -149,7 +149,7 @@ def audit_verify(
     instances fit together; exit code 1 when not whole."""
     from qanat.cli import audit as shown
 
-    raise typer.Exit(shown.verify(state, site, anchor or [], chain or [], as_json))
+    raise typer.Exit(shown.verify(state, site, anchor or [], as_json, chains=chain or []))
 
 
 @audit.command("show")

@@ -13,7 +13,7 @@ from qanat.node.api.protocol import Peer, peer_of
 from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
 from qanat.node.pki import Credentials
 from qanat.node.processes.guests import Guests
-from qanat.node.wire import close, frames, keep_connected, write_frame
+from qanat.node.wire import close, frames, keep_connected, send_all
 
 QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
 
@@ -119,21 +119,13 @@ class PeerLine:
         ended = asyncio.create_task(reader.read(1))  # the peer never speaks here: any byte or end is the end
         moved = asyncio.create_task(self._moved.wait())
         self._on_connected(self._peer)
-        sender = asyncio.create_task(self._send_all(writer))
+        sender = asyncio.create_task(send_all(writer, self._queue, self._filled))
         try:
             await asyncio.wait({ended, moved, sender}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (ended, moved, sender):
                 task.cancel()
-
-    async def _send_all(self, writer: asyncio.StreamWriter) -> None:
-        while True:
-            while self._queue:
-                write_frame(writer, self._queue.popleft())
-            await writer.drain()
-            self._filled.clear()
-            if not self._queue:
-                await self._filled.wait()
+            await asyncio.gather(ended, moved, sender, return_exceptions=True)
 
 
 async def listen(
