@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -204,6 +206,74 @@ def test_both_wait_while_the_database_is_away_and_one_of_them_goes_on(
     assert problems_of(kmes) == []
 
 
+class SilentWire:
+    """Between one instance and the database. After ``cut`` it carries nothing and closes nothing, as a network does."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self._target, self._is_cut = target, False
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self._target)
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not self._is_cut:
+                    target.sendall(data)
+            if not self._is_cut:
+                target.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> float:
+        self._is_cut = True
+        return time.monotonic()
+
+    def mend(self) -> None:
+        """For new connections."""
+        self._is_cut = False
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def test_an_instance_that_is_cut_off_from_the_database_is_replaced_and_waits(
+    tmp_path: Path, postgresql: PostgresServer
+) -> None:
+    database = postgresql.new_database()
+    wire = SilentWire(postgresql.folder / f"wire-{database.database}", str(postgresql.socket))
+    live = LiveKmes(tmp_path, text=network_text(2, 2, kme_count=2), databases={SITE: table_of(database)})
+    through = table_of(database).replace(str(postgresql.socket), str(postgresql.folder / f"wire-{database.database}"))
+    choice_path(live.states[FIRST], FIRST).write_text(through)
+    try:
+        with live:
+            until(lambda: (live.health(FIRST), live.health(SECOND)) == ("serving", "standby"))
+            live.feed(LINK, 3)
+            with Load(live) as load:
+                cut_s = wire.cut()
+                until(lambda: live.health(SECOND) == "serving")
+                pause_s = load.until_keys_flow() - cut_s
+                until(lambda: live.health(FIRST) == "unable")
+                wire.mend()
+                until(lambda: live.health(FIRST) == "standby")
+            print("takeover after", round(pause_s, 2), "s")
+            assert pause_s < TAKEOVER_S_MAX
+            check_nothing_lost_or_doubled(load)
+            assert problems_of(live) == []
+    finally:
+        wire.close()
+
+
 def test_qanat_up_runs_both_and_applications_controller_and_modules_find_the_one_that_serves(
     tmp_path: Path, postgresql: PostgresServer
 ) -> None:
@@ -223,6 +293,7 @@ def test_qanat_up_runs_both_and_applications_controller_and_modules_find_the_one
     live.start()
     try:
         until(gives_a_key, patience_s=40)
+        until(lambda: said(live, "mitte: instance mitte@2 stands by"))
         first = live.kme("mitte")
         os.kill(first, signal.SIGSTOP)  # the supervisor sees nothing wrong with it
         until(lambda: said(live, "mitte: key store open (instance mitte@2)"))

@@ -28,6 +28,8 @@ from qanat.node.sealing import Sealing
 from qanat.node.statedir import StateDir
 from qanat.node.wire import served
 
+HEALTH_LOOK_S = 1.0
+
 
 class KmeHost:
     """One instance, over all its turns."""
@@ -92,13 +94,28 @@ class KmeHost:
         if not self.is_one_of_several:
             await self._turn.serve(self.started.set)
             return
+        teller = asyncio.create_task(self._tell_health())
+        try:
+            while True:
+                try:
+                    await self._turn.serve(self._on_change)
+                finally:
+                    self._announce(is_serving=False)
+                self._hub.send(Note("note", f"{self._site}: instance {self._instance} serves no more; it waits"))
+                self._turn = self._new_turn()
+        finally:
+            teller.cancel()
+
+    async def _tell_health(self) -> None:
+        """The journal hears of a standby that could not take over, before it is needed."""
+        told = Health.SERVING
         while True:
-            try:
-                await self._turn.serve(self._on_change)
-            finally:
-                self._announce(is_serving=False)
-            self._hub.send(Note("note", f"{self._site}: instance {self._instance} serves no more; it waits"))
-            self._turn = self._new_turn()
+            await asyncio.sleep(HEALTH_LOOK_S)
+            health = self.health()
+            if health is not told and health in (Health.STANDBY, Health.UNABLE):
+                why = f" cannot take over: {self._turn.waiting.problem}" if health is Health.UNABLE else " stands by"
+                self._hub.send(Note("note", f"{self._site}: instance {self._instance}{why}"))
+            told = health
 
     def _on_change(self) -> None:
         """We wait, or we serve."""
