@@ -84,6 +84,11 @@ def _fault(what: str, name: str) -> Callable[[Any], float]:
     return lambda rows: float(row(rows, what=what)[name])
 
 
+def _soak_growth(rows: Rows) -> float:
+    """Of the KME that grew more, by the straight line."""
+    return max(float(found["line"]) for found in row(rows, what="soak, growth")["growth"].values())
+
+
 def _race_lost(rows: Rows) -> float:
     found = row(rows, what="race")
     return float(found["rounds"] - found["exactly_one"])
@@ -173,6 +178,7 @@ TARGETS = (
     Target("kme_failover", "  one frozen", 5, False, _failover_s("freeze")),
     Target("kme_failover", "  the database restarted", 5, False, _failover_s("database restarted")),
     Target("kme_failover", "  keys twice, different, lost or by the woken", 0, False, _failover_wrong),
+    Target("soak", "memory of a KME in an hour of load, growth", 0.05, False, _soak_growth),
     Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
 )
 

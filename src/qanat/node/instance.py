@@ -46,9 +46,12 @@ def index_of(instance: SiteId) -> int:
 
 
 def own_or_first(state: StateDir, instance: SiteId, name: str) -> Path:
-    """A file of this instance; of the site's first one where both run from one state directory and share it."""
+    """A file of this instance; of the site's first one where both run from one state directory and share it.
+
+    The first one's folder decides, not the file, which may come later.
+    """
     own, first = state.node(instance) / name, state.node(site_of(instance)) / name
-    return first if not own.exists() and first.exists() else own
+    return first if not own.exists() and first.parent.is_dir() else own
 
 
 def urls_of(key_delivery: Mapping[str, int], site: str) -> list[str]:

@@ -228,6 +228,7 @@ def choose_ports(network: Network) -> Ports:
         peers={instance: next(free) for instance in instances},
         streams={instance: next(free) for instance in instances},
         skip={instance: next(free) for instance in instances},
+        skip_psk={name: next(free) for name in instances if network.policy.skip_psk != "off"},
         health={name: next(free) for name in instances if network.sites[site_of(name)].kme_count > 1},
     )
 

@@ -18,6 +18,7 @@ class Ports(msgspec.Struct, frozen=True):
     streams: dict[SiteId, int] = {}  # ETSI 004
     skip: dict[SiteId, int] = {}  # SKIP; a site without a port serves none
     health: dict[SiteId, int] = {}  # for load balancers, where a site has several instances
+    skip_psk: dict[SiteId, int] = {}  # SKIP for routers that show a pre-shared key
 
 
 class ChildConfig(msgspec.Struct, frozen=True):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from qanat.node.wire import Handler, served
 
 FAREWELL_S = 1.5  # ``wire.close`` gives a TLS peer one second
+
+
+class Door(Protocol):
+    """A listening socket, of whatever kind."""
+
+    def close(self) -> None: ...
 
 
 class Guests:
@@ -16,9 +22,9 @@ class Guests:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._doors: list[asyncio.AbstractServer] = []
+        self._doors: list[Door] = []
 
-    def come_by(self, door: asyncio.AbstractServer) -> None:
+    def come_by(self, door: Door) -> None:
         """This listening socket is to be closed with the context."""
         self._doors.append(door)
 

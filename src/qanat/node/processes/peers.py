@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from qanat.core.ids import SiteId
+from qanat.node.api.entrance import Entrance, stream_entrance
 from qanat.node.api.protocol import Peer, peer_of
 from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
 from qanat.node.pki import Credentials
@@ -136,7 +137,8 @@ async def listen(
     guests: Guests | None = None,
     on_came: Callable[[SiteId], None] | None = None,
     is_pq_required: bool = False,
-) -> asyncio.Server:
+    turned_away: Counter[str] | None = None,
+) -> Entrance:
     """Accept frames of other KMEs; the sender is who its certificate says.
 
     Args:
@@ -153,10 +155,5 @@ async def listen(
                 return
             receive(SiteId(peer.name), frame)
 
-    return await asyncio.start_server(
-        (guests or Guests()).served(serve),
-        "127.0.0.1",
-        port,
-        ssl=_server_context(credentials, is_pq_required=is_pq_required),
-        ssl_handshake_timeout=5,
-    )
+    context, handler = _server_context(credentials, is_pq_required=is_pq_required), (guests or Guests()).served(serve)
+    return await stream_entrance(handler, "127.0.0.1", port, context, turned_away=turned_away)

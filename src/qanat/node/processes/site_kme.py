@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -40,6 +41,7 @@ from qanat.node.processes.peers import PeerLine, client_context, listen
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 from qanat.node.sealing import Sealing
+from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import choice_path
 from qanat.node.store.opening import SiteStore, finish, open_store, rotate
@@ -92,6 +94,7 @@ class SiteKme:
             gateway=self.gateway,
             admission=self._admission,
             entropy=self._entropy,
+            psks=PskBook(self._state, instance),
             on_refused=self._refused,
         )
         self.https = self._doors.https(self._borders)
@@ -239,6 +242,7 @@ class SiteKme:
         while True:
             await asyncio.sleep(RELOAD_S)
             self._admission.look()
+            self._doors.look()
 
     async def _report(self) -> None:
         while True:
@@ -248,9 +252,9 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(
-                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
-            )
+            turned_away = {door: dict(counts) for door, counts in self._doors.turned_away.items()}
+            more = {"audit": self.trail.counts(), "turned_away": turned_away}
+            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | more))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
@@ -311,6 +315,7 @@ class SiteKme:
             guests=guests,
             on_came=self._peer_came,
             is_pq_required=self._is_pq_required,
+            turned_away=self._doors.turned_away.setdefault("peers", Counter()),
         )
         guests.come_by(peers)
         socket = self._config.sockets[kq1_socket(self._instance)]
