@@ -293,18 +293,19 @@ def test_qanat_up_runs_both_and_applications_controller_and_modules_find_the_one
     live.start()
     try:
         until(gives_a_key, patience_s=40)
-        until(lambda: said(live, "mitte: instance mitte@2 stands by"))
-        first = live.kme("mitte")
-        os.kill(first, signal.SIGSTOP)  # the supervisor sees nothing wrong with it
-        until(lambda: said(live, "mitte: key store open (instance mitte@2)"))
+        active, standby = ("mitte", "mitte@2") if opened(live, "mitte") else ("mitte@2", "mitte")
+        until(lambda: said(live, f"mitte: instance {standby} stands by"))
+        frozen = live.kme(active)
+        os.kill(frozen, signal.SIGSTOP)  # the supervisor sees nothing wrong with it
+        until(lambda: opened(live, standby))
         until(is_up)
-        made = blocks_made(live)
+        made = bits_made(live)
         assert gives_a_key()
-        until(lambda: blocks_made(live) > made)  # and the reports of this instance reach the hub
-        os.kill(first, signal.SIGCONT)
-        until(lambda: said(live, "mitte: instance mitte serves no more; it waits"))
-        os.kill(live.kme("mitte@2"), signal.SIGKILL)
-        until(lambda: live.kme("mitte") == first and said(live, "kme mitte@2 has gone"))
+        until(lambda: bits_made(live) > made)  # and the reports of this instance reach the hub
+        os.kill(frozen, signal.SIGCONT)
+        until(lambda: said(live, f"mitte: instance {active} serves no more; it waits"))
+        os.kill(live.kme(standby), signal.SIGKILL)
+        until(lambda: live.kme(active) == frozen and said(live, f"kme {standby} has gone"))
         until(gives_a_key)
         verified = live.run("audit", "verify")
         assert verified.code == 0, verified.out + verified.err
@@ -318,7 +319,11 @@ def said(live: Live, text: str) -> bool:
     return any(text in entry["text"] for entry in live.snapshot()["journal"])
 
 
-def blocks_made(live: Live) -> int:
-    """Key blocks that mitte's store holds of its link, over all time."""
+def opened(live: Live, instance: str) -> bool:
+    return said(live, f"mitte: key store open (instance {instance})")
+
+
+def bits_made(live: Live) -> int:
+    """All that mitte's store was ever given."""
     stores = {store["site"]: store for store in live.snapshot()["kmes"]}
     return sum(int(account["made_bits"]) for account in stores["mitte"]["accounts"])

@@ -289,7 +289,7 @@ class SiteKme:
         await asyncio.gather(*(door.stop() for door in self.https))
 
     async def _serve_turn(self, on_ready: Callable[[], None]) -> None:
-        name = "" if self._instance == self._site else f" (instance {self._instance})"
+        name = f" (instance {self._instance})" if self._is_one_of_several else ""
         guard = self._sealing.file.label
         self._hub.send(Note("note", f"{self._site}: key store open{name}, KEK guarded by {guard}"))
         if not any(door.is_open for door in self.https):
