@@ -119,7 +119,7 @@ def test_when_the_kme_stays_away_the_loss_is_told_after_a_few_tries(keeping: Two
 def test_a_kme_that_started_anew_is_not_asked_for_a_second_set(keeping: TwoKmes, kind: Any) -> None:
     keeping.refill()
     wire = CuttingWire(keeping.servers["a"].port)
-    kme, endpoint = keeping.kmes["a"], keeping.servers["a"]._config.app.router.default  # type: ignore[union-attr]
+    kme, endpoint = keeping.kmes["a"], keeping.servers["a"]._config.app
 
     async def forgetting(*arguments: Any) -> Any:
         del kme.enc_keys  # type: ignore[attr-defined]
