@@ -28,7 +28,7 @@ from ssl import SSLSocket
 import numpy as np
 from support.kmes import LiveKmes
 from support.load import connected, context_of, post, read_answer
-from support.traffic import Application, Memory, exchange, fetch
+from support.traffic import DEADLINE_S, Application, Memory, exchange, fetch
 
 from qanat.core.ids import LinkId, SiteId
 
@@ -68,13 +68,19 @@ def in_threads(work: Callable[[int], None], count: int) -> None:
         thread.join()
 
 
-def under_load(kmes: LiveKmes, memory: Memory, connections: int, chaos: Callable[[], None]) -> None:
+def under_load(
+    kmes: LiveKmes,
+    memory: Memory,
+    connections: int,
+    chaos: Callable[[], None],
+    patience_s: float = 2 * DEADLINE_S,
+) -> None:
     """Applications in both directions until ``chaos`` returns."""
     done = threading.Event()
 
     def pair(index: int) -> None:
         names = (f"m{index // 2}", f"s{index // 2}")
-        ends = [Application(kmes, name, site, memory) for name, site in zip(names, SITES, strict=True)]
+        ends = [Application(kmes, name, site, memory, patience_s) for name, site in zip(names, SITES, strict=True)]
         master, slave = ends if index % 2 == 0 else ends[::-1]
         while not done.is_set():
             exchange(master, slave, memory)

@@ -99,6 +99,15 @@ def _kill_wrong(rows: Rows) -> float:
     return float(found["twice"] + found["different"] + found["lost"])
 
 
+def _failover_s(what: str) -> Callable[[Any], float]:
+    return lambda rows: float(row(rows, what=what)["next_key_s"]["max"])
+
+
+def _failover_wrong(rows: Rows) -> float:
+    names = ("twice", "different", "lost", "answered_by_the_woken")
+    return float(sum(found[name] for found in rows for name in names))
+
+
 SHARES = "2 of 3 shares, 2 hops each"
 FINITE_OPTIMISED, FINITE_FIXED = "optimised, n_x 1e7", "fixed, n_x 1e7"
 CASCADE_F = {0.01: 1.035, 0.02: 1.035, 0.03: 1.035, 0.05: 1.042, 0.08: 1.055}
@@ -165,6 +174,10 @@ TARGETS = (
     Target("kme_faults", "kill -9 under load: keys twice, different or lost", 0, False, _kill_wrong),
     Target("kme_faults", "slowest answer while a KME dies, s", 5, False, _fault("deadline", "slowest_s")),
     Target("kme_faults", "known keys found on the disk", 0, False, _fault("search", "hits")),
+    Target("kme_failover", "two KMEs on PostgreSQL, one killed: next key, s", 5, False, _failover_s("kill -9")),
+    Target("kme_failover", "  one frozen", 5, False, _failover_s("freeze")),
+    Target("kme_failover", "  the database restarted", 5, False, _failover_s("database restarted")),
+    Target("kme_failover", "  keys twice, different, lost or by the woken", 0, False, _failover_wrong),
     Target("soak", "memory of a KME in an hour of load, growth", 0.05, False, _soak_growth),
     Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
 )

@@ -7,8 +7,11 @@ stores, the messages between KMEs. There is no hub.
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,21 +27,26 @@ from qanat.core.netfile import network_from_toml
 from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
+from qanat.node.instance import all_instances, instances_of, site_of, standbys
+from qanat.node.kek import kek_path
 from qanat.node.messages import KQ1, KeyBlockStored, message_from_key_block
 from qanat.node.pki import Credentials, provision, sae_credentials
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.statedir import StateDir
+from qanat.node.store.choice import choice_path
 from qanat.node.supervisor import choose_ports
 
 BLOCK_BYTES = 65_536  # half a megabit: a busy link's key block
 
 
-def network_text(n_sites: int, pairs: int, key_size_bits: int = 256) -> str:
-    """A chain of sites; application pairs between its ends."""
+def network_text(n_sites: int, pairs: int, key_size_bits: int = 256, kme_count: int = 1) -> str:
+    """A chain of sites; application pairs between its ends. ``kme_count`` is of the first site."""
     names = [f"site{index}" for index in range(n_sites)]
     lines = ['name = "bench"', "simulation = true"]
     for index, name in enumerate(names):
         lines.append(f'[[sites]]\nid = "{name}"\nlatitude_deg = 52.5\nlongitude_deg = {13.4 + index / 20}')
+        if index == 0:
+            lines.append(f"kme_count = {kme_count}")
     for a, b in pairwise(names):
         lines.append(
             f'[[fibres]]\nid = "duct-{a}-{b}"\nbetween = ["{a}", "{b}"]\nlength_km = 5\nattenuation_db_per_km = 0.2'
@@ -53,12 +61,19 @@ def network_text(n_sites: int, pairs: int, key_size_bits: int = 256) -> str:
 
 @dataclass
 class LiveKmes:
-    """One process per site. Use as a context manager."""
+    """One process per site, or per instance of its KME (``site0@2``). Use as a context manager.
+
+    Each further instance has a state directory of its own with nothing but what a second machine would be given:
+    its node's folder, the KEK, store.toml, and the certificates of the CAs.
+
+    ``databases`` has the text of store.toml by site, for those whose keys lie on a PostgreSQL server.
+    """
 
     folder: Path
     n_sites: int = 2
     pairs: int = 8
     text: str = ""  # a network file, in place of the chain
+    databases: dict[str, str] = field(default_factory=dict)
     popens: dict[SiteId, subprocess.Popen[bytes]] = field(default_factory=dict)
     _next: int = 0
 
@@ -67,12 +82,29 @@ class LiveKmes:
         self.state = StateDir(self.folder / "state")
         provision(self.state, self.network, datetime.now(UTC))
         self.ports = choose_ports(self.network)
-        names = [hub_socket(), *(kq1_socket(site) for site in self.network.sites)]
+        for site, table in self.databases.items():
+            choice_path(self.state, SiteId(site)).write_text(table)
+        self.states = dict.fromkeys(self.network.sites, self.state)
+        for instance in standbys(self.network):
+            self.states[instance] = self._apart(instance)
+        names = [hub_socket(), *(kq1_socket(name) for name in all_instances(self.network))]
         self.sockets = {name: str(self.state.socket_path(name)) for name in names}
 
+    def _apart(self, instance: SiteId) -> StateDir:
+        """Take an instance to a state directory of its own."""
+        here, there = self.state, StateDir(self.folder / f"state-{instance}")
+        there.prepare()
+        shutil.move(here.node(instance), there.node(instance))
+        for path in (kek_path(here, site_of(instance)), choice_path(here, site_of(instance))):
+            shutil.copy2(path, there.node(instance) / path.name)
+        for ca in ("ca", "ca-applications"):
+            (there.path / ca).mkdir(mode=0o700, exist_ok=True)
+            shutil.copy2(here.path / ca / "cert.pem", there.path / ca / "cert.pem")
+        return there
+
     def __enter__(self) -> LiveKmes:
-        for site in self.network.sites:
-            self.start(site)
+        for instance in all_instances(self.network):
+            self.start(instance)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,11 +114,11 @@ class LiveKmes:
             popen.wait(10)
 
     def start(self, site: SiteId) -> None:
-        """Start the KME of one site and wait until it serves."""
+        """Start one KME and wait until it serves, or stands by."""
         config = ChildConfig(
             process="kme",
             network=self.network,
-            state=str(self.state.path),
+            state=str(self.states[site].path),
             ports=self.ports,
             sockets=self.sockets,
             sites=[site],
@@ -140,7 +172,7 @@ class LiveKmes:
 
     def _hand_over(self, site: SiteId, blocks: list[KeyBlock]) -> None:
         with socket.socket(socket.AF_UNIX) as line:
-            line.connect(self.sockets[kq1_socket(site)])
+            line.connect(self.sockets[kq1_socket(self.serving(site))])
             stream = line.makefile("rwb")
             for block in blocks:
                 frame = KQ1.encode(message_from_key_block(block))
@@ -149,11 +181,40 @@ class LiveKmes:
                 answer = KQ1.decode(stream.read(int.from_bytes(stream.read(4))))
                 assert isinstance(answer, KeyBlockStored)
 
+    def health(self, instance: SiteId) -> str:
+        """What one of several instances says of itself; "silent" when it says nothing."""
+        line = http.client.HTTPConnection("127.0.0.1", self.ports.health[instance], timeout=0.5)
+        try:
+            line.request("GET", "/health")
+            return str(json.load(line.getresponse())["state"])
+        except OSError:
+            return "silent"
+        finally:
+            line.close()
+
+    def serving(self, site: SiteId) -> SiteId:
+        """The instance of a site's KME that serves now.
+
+        Raises:
+            LookupError: none does.
+        """
+        instances = instances_of(self.network, site)
+        if len(instances) == 1:
+            return site
+        for instance in instances:
+            if self.health(instance) == "serving":
+                return instance
+        raise LookupError(f"no instance of {site} serves")
+
     def credentials(self, sae: str) -> Credentials:
         return sae_credentials(self.state, SaeId(sae))
 
     def port(self, site: str) -> int:
         return self.ports.key_delivery[SiteId(site)]
+
+    def ports_of(self, site: str) -> list[int]:
+        """Of the instances of its KME, the first one first."""
+        return [self.ports.key_delivery[name] for name in instances_of(self.network, SiteId(site))]
 
     def cpu_s(self, site: SiteId) -> float:
         """User and system time of one KME."""

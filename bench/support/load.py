@@ -55,8 +55,8 @@ def context_of(files: Credentials) -> ssl.SSLContext:
     return context
 
 
-def connected(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+def connected(port: int, context: ssl.SSLContext, patience_s: float = 10) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", port), timeout=patience_s)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return context.wrap_socket(plain, server_hostname="127.0.0.1")
 

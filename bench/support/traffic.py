@@ -9,6 +9,7 @@ import json
 import ssl
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from support.kmes import LiveKmes
@@ -57,11 +58,13 @@ class Memory:
 
 
 class Application:
-    """One SAE with one connection that is made again when it breaks."""
+    """One SAE with one connection that is made again when it breaks, to whichever instance of its KME listens."""
 
-    def __init__(self, kmes: LiveKmes, name: str, site: str, memory: Memory) -> None:
-        self.name, self._memory = name, memory
-        self._port = kmes.port(site)
+    def __init__(
+        self, kmes: LiveKmes, name: str, site: str, memory: Memory, patience_s: float = 2 * DEADLINE_S
+    ) -> None:
+        self.name, self._memory, self._patience_s = name, memory, patience_s
+        self._ports = deque(kmes.ports_of(site))  # the first one is in use, or to be tried next
         self._context: ssl.SSLContext = context_of(kmes.credentials(name))
         self._line: ssl.SSLSocket | None = None
 
@@ -71,13 +74,13 @@ class Application:
         was_sent = False
         try:
             if self._line is None:
-                self._line = connected(self._port, self._context)
-                self._line.settimeout(2 * DEADLINE_S)
+                self._line = connected(self._ports[0], self._context, self._patience_s)
             was_sent = True
             self._line.sendall(post(path, json.dumps(body).encode()))
             code, answer = read_answer(self._line)
         except (OSError, ConnectionError):
             self.close()
+            self._ports.rotate(-1)
             if not was_sent:
                 time.sleep(0.02)
             return None
@@ -112,6 +115,8 @@ def fetch(slave: Application, master: str, key_id: str, pair: str, memory: Memor
     if answer is None:
         memory.unanswered_dec[key_id] += 1
         return False
+    if answer[0] == 503:  # the store failed under it: nobody knows whether its group was committed
+        memory.unanswered_dec[key_id] += 1
     if answer[0] != 200:
         return False
     for entry in answer[1]["keys"]:  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from tests.km.pairing import S
 
 from qanat.cli import audit
 from qanat.core.errors import EnvironmentProblem, MisuseError
+from qanat.node.audit.entry import hash_of
 from qanat.node.audit.files import files_in
 from qanat.node.audit.keys import provide_keys
 from qanat.node.audit.log import AuditLog
@@ -34,6 +35,25 @@ def test_a_whole_audit_ends_with_0_and_names_its_anchor(state: Path, capsys: pyt
     anchor = f"mitte:{told['entries']}:{told['head']}"
     assert audit.verify(state, "mitte", [anchor], as_json=False) == 0
     assert anchor in capsys.readouterr().out
+
+
+def test_the_audit_of_another_instance_is_read_from_its_folder(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = files_in(state / "nodes" / "mitte" / "audit")[0].read_bytes().splitlines()
+    folder = tmp_path / "brought"
+    keys = provide_keys(folder, SystemEntropy())
+    log = AuditLog(folder, keys, kme_id="kme-mitte@2", now_ns=1_800_000_000 * S, head=None)
+    for head, code in ((hash_of(lines[-1]), 0), ("a" * 64, 1)):
+        log.append([("started", {"turn": 2 + code, "follows": [f"mitte:{len(lines)}:{head}"]})], 1_800_000_200 * S)
+        assert audit.verify(state, None, [], as_json=False, chains=[f"mitte@2={folder}"]) == code
+        told = capsys.readouterr().out
+        assert "kme-mitte@2: whole" in told
+        assert ("is not the one remembered elsewhere" in told) == bool(code)
+    log.close()
+    for wrong in ("mitte@2", f"={folder}", "mitte@2=nowhere"):
+        with pytest.raises(MisuseError, match="--chain is NAME=FOLDER"):
+            audit.verify(state, None, [], as_json=False, chains=[wrong])
 
 
 def test_an_audit_that_was_cut_below_an_anchor_ends_with_1(state: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,3 +154,47 @@ def test_a_mistake_in_the_weather_is_named_with_its_line(text: str, key: str, wo
     assert words in problem.message
     assert problem.line is not None
     assert key in whole.splitlines()[problem.line - 1]
+
+
+PARTNER = """
+[[partners]]
+id = "west"
+site = "mitte"
+url = "https://192.0.2.7:8443"
+own_url = "https://192.0.2.6:8443"
+pairs = [["alice", "vault"]]
+"""
+
+
+def test_a_site_may_have_several_kmes_each_with_an_address_for_a_partner() -> None:
+    two = mutated('id = "mitte"\n', 'id = "mitte"\nkme_count = 2\n')
+    assert network_from_toml(TINY).sites[SiteId("mitte")].kme_count == 1
+    assert network_from_toml(two).sites[SiteId("mitte")].kme_count == 2
+    addresses = 'standby_urls = ["https://192.0.2.8:8443"]\nown_standby_urls = ["https://192.0.2.9:8443"]\n'
+    partner = network_from_toml(two + PARTNER + addresses).partners["west"]
+    assert partner.own_standby_urls == ("https://192.0.2.9:8443",)
+    assert partner.standby_urls == ("https://192.0.2.8:8443",)
+    assert network_from_toml(TINY + PARTNER).partners["west"].standby_urls == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        (mutated('id = "mitte"\n', 'id = "mitte"\nkme_count = 0\n'), "sites[0].kme_count", "1"),
+        (mutated('id = "mitte"\n', 'id = "mitte@2"\n'), "sites[0].id", "is no id"),
+        (
+            mutated('id = "mitte"\n', 'id = "mitte"\nkme_count = 2\n') + PARTNER,
+            "partners[0].own_standby_urls",
+            "0 addresses, but the site has 2 KMEs",
+        ),
+        (
+            TINY + PARTNER + 'own_standby_urls = ["https://192.0.2.9:8443"]\n',
+            "partners[0].own_standby_urls",
+            "1 addresses, but the site has 1 KMEs",
+        ),
+        (TINY + PARTNER + 'standby_urls = ["192.0.2.9"]\n', "partners[0].standby_urls[0]", "192.0.2.9"),
+    ],
+)
+def test_several_kmes_that_do_not_fit_are_told_with_their_place(text: str, place: str, words: str) -> None:
+    found = problems(text)
+    assert words in found[place], found

@@ -51,6 +51,22 @@ def test_messages_arrive_once_and_in_order_after_loss_and_doubling():
     assert a.frames(10**12) == []
 
 
+def test_on_a_new_line_what_was_not_acknowledged_goes_out_at_once_and_only_then():
+    a, b = End("a"), End("b")
+    a.post("1")
+    a.frames()
+    late_ns = 0
+    for _ in range(6):  # the peer is away: the pauses grow
+        late_ns += 10 * RESEND_NS
+        a.frames(late_ns)
+    assert a.frames(late_ns + 1) == []
+    a.channel.line_is_new("peer", late_ns + 1)
+    assert b.receive(*a.frames(late_ns + 1)) == ["1"]
+    a.receive(*b.frames())
+    a.channel.line_is_new("peer", late_ns + 2)
+    assert a.frames(late_ns + 2) == []  # nothing waits
+
+
 def test_a_frame_replayed_after_a_restart_is_not_processed_again():
     a, b = End("a"), End("b")
     a.post("1")

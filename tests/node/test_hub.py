@@ -81,6 +81,35 @@ def test_a_kme_that_joins_hears_its_routes_and_is_shown_as_up(tiny: Network, tmp
     asyncio.run(run())
 
 
+def test_commands_of_a_site_go_to_the_instance_that_announced_it_last(tiny: Network, tmp_path: Path) -> None:
+    async def run() -> None:
+        config, mitte = config_of(tiny, StateDir(tmp_path)), SiteId("mitte")
+        heard: list[list[HubMessage]] = [[], []]
+        async with serving(config) as hub:
+            clients = [
+                HubClient(config.sockets["hub"], process=name, sites=[], on_message=heard[index].append)
+                for index, name in enumerate(["kme mitte", "kme mitte@2"])
+            ]
+            lines = [asyncio.create_task(client.run()) for client in clients]
+            await until(lambda: any("kme mitte@2 is up" in entry.text for entry in hub.journal.newest))
+            assert heard == [[], []]
+            for index in (0, 1):
+                clients[index].announce([mitte])
+                await until(lambda index=index: heard[index])
+            clients[0].announce([])  # it hears late that its turn is over: the other one stays where it is
+            clients[0].send(Note("note", "the end of the first"))
+            await until(lambda: any("the end of the first" in entry.text for entry in hub.journal.newest))
+            assert mitte in hub.view.sites_up
+            before = [len(messages) for messages in heard]
+            hub.loop.on_site(mitte)
+            await until(lambda: len(heard[1]) > before[1])
+            assert len(heard[0]) == before[0]
+            for line in lines:
+                line.cancel()
+
+    asyncio.run(run())
+
+
 def test_what_was_said_while_the_hub_was_away_arrives_when_it_is_back(tiny: Network, tmp_path: Path) -> None:
     async def run() -> None:
         config = config_of(tiny, StateDir(tmp_path))

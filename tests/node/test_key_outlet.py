@@ -6,11 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from qanat.core.ids import BlockId, LinkId, SiteId
 from qanat.core.provenance import Authentication, Origin, Provenance
 from qanat.core.records import KeyBlock
 from qanat.core.secret import SecretBits
 from qanat.node.messages import KQ1, KeyBlockStored, NewKeyBlock
+from qanat.node.processes import key_outlet
+from qanat.node.processes.guests import Guests
 from qanat.node.processes.key_outlet import WAITING_COUNT_MAX, KeyOutlet
 from qanat.node.wire import frames, write_frame
 
@@ -65,7 +69,7 @@ async def until(is_true: Any) -> None:
 
 def test_blocks_made_before_the_kme_is_there_arrive_in_order_and_are_wiped_once_stored(tmp_path: Path) -> None:
     async def run() -> None:
-        outlet, module = KeyOutlet(str(tmp_path / "s"), SiteId("a")), Module()
+        outlet, module = KeyOutlet([str(tmp_path / "s")], SiteId("a")), Module()
         blocks = [block(number) for number in range(1, 6)]
         for item in blocks:
             outlet.put(item)
@@ -86,7 +90,7 @@ def test_blocks_made_before_the_kme_is_there_arrive_in_order_and_are_wiped_once_
 
 def test_a_block_that_was_not_confirmed_is_sent_again_on_the_next_connection(tmp_path: Path) -> None:
     async def run() -> None:
-        outlet, module = KeyOutlet(str(tmp_path / "s"), SiteId("a")), Module()
+        outlet, module = KeyOutlet([str(tmp_path / "s")], SiteId("a")), Module()
         module.is_storing = False
         line = asyncio.create_task(outlet.run())
         async with await asyncio.start_unix_server(module.serve, str(tmp_path / "s")):
@@ -102,7 +106,7 @@ def test_a_block_that_was_not_confirmed_is_sent_again_on_the_next_connection(tmp
 
 
 def test_what_waits_is_bounded_and_the_oldest_is_given_up_and_wiped() -> None:
-    outlet = KeyOutlet("nowhere", SiteId("a"))
+    outlet = KeyOutlet(["nowhere"], SiteId("a"))
     first = block(1)
     outlet.put(first)
     for number in range(2, WAITING_COUNT_MAX + 4):
@@ -110,3 +114,31 @@ def test_what_waits_is_bounded_and_the_oldest_is_given_up_and_wiped() -> None:
     assert len(outlet._waiting) == WAITING_COUNT_MAX
     assert outlet.given_up_count == 3
     assert first.block not in outlet._waiting
+
+
+def test_blocks_go_to_whichever_instance_listens_and_leave_one_that_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_outlet, "SILENCE_S", 0.2)
+
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    async def run() -> None:
+        outlet, module = KeyOutlet([str(tmp_path / "frozen"), str(tmp_path / "s")], SiteId("a")), Module()
+        line = asyncio.create_task(outlet.run())
+        async with Guests() as guests:
+            guests.come_by(await asyncio.start_unix_server(guests.served(module.serve), str(tmp_path / "s")))
+            outlet.put(block(1))
+            await until(lambda: not outlet._waiting)  # nobody listens at the first socket
+        async with await asyncio.start_unix_server(silence, str(tmp_path / "frozen")):
+            outlet.put(block(2))
+            await asyncio.sleep(0.3)
+            assert outlet.waiting_count == 1
+            async with await asyncio.start_unix_server(module.serve, str(tmp_path / "s")):
+                await until(lambda: not outlet._waiting)
+        line.cancel()
+        assert module.names() == ["a-b/1/1", "a-b/1/2"]
+
+    asyncio.run(run())

@@ -19,6 +19,7 @@ from qanat.node.access import Admission
 from qanat.node.enrolment import enrol
 from qanat.node.holders import KMES
 from qanat.node.pki import Credentials, kme_credentials, provision, sae_credentials
+from qanat.node.processes.guests import Guests
 from qanat.node.processes.peers import PeerLine, client_context, listen
 from qanat.node.revocation import revoke
 from qanat.node.statedir import StateDir
@@ -52,7 +53,7 @@ def test_frames_arrive_in_order_with_the_name_on_the_certificate(state: StateDir
     async def run() -> None:
         heard: list[tuple[SiteId, bytes]] = []
         port = next(free_ports())
-        line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)))
+        line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
         task = asyncio.create_task(line.run())
         line.send(b"before anybody listens")
         async with await listen(port, kme_credentials(state, MOABIT), lambda peer, frame: heard.append((peer, frame))):
@@ -71,7 +72,7 @@ def test_a_line_does_not_speak_to_a_kme_of_another_site(state: StateDir) -> None
         heard: list[bytes] = []
         port = next(free_ports())
         async with await listen(port, kme_credentials(state, WEDDING), lambda _peer, frame: heard.append(frame)):
-            line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)))
+            line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
             task = asyncio.create_task(line.run())
             line.send(b"for moabit only")
             await asyncio.sleep(0.6)
@@ -141,7 +142,7 @@ def test_a_revoked_kme_is_cut_off_on_both_open_lines_and_let_in_again_with_a_new
         ):
             context = client_context(kme_credentials(state, MITTE))
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
-            line = PeerLine(MOABIT, port, context, there.admits)
+            line = PeerLine(MOABIT, [port], context, admits=there.admits)
             task = asyncio.create_task(line.run())
             write_frame(writer, b"idle from now on")
             line.send(b"a line of ours")
@@ -173,7 +174,7 @@ def test_nothing_more_is_said_to_a_peer_whose_certificate_was_taken_back(tmp_pat
         heard: list[bytes] = []
         port, here = next(free_ports()), Admission(state, KMES)
         async with await listen(port, kme_credentials(state, MOABIT), lambda _peer, frame: heard.append(frame)):
-            line = PeerLine(MOABIT, port, client_context(kme_credentials(state, MITTE)), here.admits)
+            line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), admits=here.admits)
             task = asyncio.create_task(line.run())
             line.send(b"while it is good")
             await until(lambda: heard)
@@ -183,5 +184,77 @@ def test_nothing_more_is_said_to_a_peer_whose_certificate_was_taken_back(tmp_pat
             await asyncio.sleep(0.6)
             task.cancel()
         assert heard == [b"while it is good"]
+
+    asyncio.run(run())
+
+
+def test_a_line_finds_the_instance_that_listens_and_says_that_it_is_new(state: StateDir) -> None:
+    async def run() -> None:
+        heard: list[bytes] = []
+        connected: list[SiteId] = []
+        free = free_ports()
+        ports = [next(free), next(free)]
+        line = PeerLine(MOABIT, ports, client_context(kme_credentials(state, MITTE)), connected.append)
+        task = asyncio.create_task(line.run())
+        for number, port in enumerate([ports[1], ports[0], ports[1]]):
+            async with Guests() as guests:
+                guests.come_by(
+                    await listen(
+                        port, kme_credentials(state, MOABIT), lambda _peer, frame: heard.append(frame), guests=guests
+                    )
+                )
+                await until(lambda number=number: len(connected) == number + 1)
+                line.send(b"%d" % number)
+                await until(lambda number=number: len(heard) == number + 1)
+        task.cancel()
+        assert heard == [b"0", b"1", b"2"]
+        assert set(connected) == {MOABIT}
+
+    asyncio.run(run())
+
+
+def test_a_line_to_a_frozen_instance_is_left_when_another_one_comes_to_us(state: StateDir) -> None:
+    async def run() -> None:
+        heard: dict[int, list[bytes]] = {}
+        free = free_ports()
+        ports = [next(free), next(free)]
+        line = PeerLine(MOABIT, ports, client_context(kme_credentials(state, MITTE)), lambda _peer: None)
+        task = asyncio.create_task(line.run())
+
+        async def served(guests: Guests, port: int) -> None:
+            receive = heard.setdefault(port, []).append
+            files = kme_credentials(state, MOABIT)
+            guests.come_by(await listen(port, files, lambda _peer, frame: receive(frame), guests=guests))
+
+        async with Guests() as guests:
+            await served(guests, ports[0])
+            line.send(b"to the first")
+            await until(lambda: heard[ports[0]])
+            await served(guests, ports[1])  # the first one is still there, and says nothing
+            line.look_again()
+            await asyncio.sleep(0.3)
+            line.send(b"to the second")
+            await until(lambda: heard[ports[1]])
+            task.cancel()
+        assert heard == {ports[0]: [b"to the first"], ports[1]: [b"to the second"]}
+
+    asyncio.run(run())
+
+
+def test_guests_are_sent_away_when_a_turn_is_over(state: StateDir) -> None:
+    async def run() -> None:
+        free = next(free_ports())
+        async with Guests() as guests:
+            guests.come_by(
+                await listen(free, kme_credentials(state, MOABIT), lambda _peer, _frame: None, guests=guests)
+            )
+            context = client_context(kme_credentials(state, MITTE))
+            reader, writer = await asyncio.open_connection("127.0.0.1", free, ssl=context, server_hostname="127.0.0.1")
+            write_frame(writer, b"hello")
+            await asyncio.sleep(0.2)
+        assert await asyncio.wait_for(reader.read(), 3) == b""
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", free)
+        writer.close()
 
     asyncio.run(run())

@@ -24,7 +24,7 @@ from qanat.node.kek import KekFile, Sealed, WrongRoot, kek_path, new_kek, next_p
 from qanat.node.messages import Note
 from qanat.node.pki import provision
 from qanat.node.processes.config import ChildConfig, Ports, kq1_socket
-from qanat.node.processes.kme import SiteKme
+from qanat.node.processes.kme import KmeHost
 from qanat.node.processes.seal_door import SealRequest
 from qanat.node.seal_client import ask_kme
 from qanat.node.sealing import Sealing
@@ -225,7 +225,7 @@ class Hub:
             self.notes.append(message.text)
 
 
-def a_site_kme(state: StateDir) -> tuple[SiteKme, Hub]:
+def a_site_kme(state: StateDir) -> tuple[KmeHost, Hub]:
     network = a_chain(1)
     provision(state, network, datetime.now(UTC))
     free = free_ports()
@@ -239,7 +239,7 @@ def a_site_kme(state: StateDir) -> tuple[SiteKme, Hub]:
     hub = Hub()
     sockets = {kq1_socket(A): str(state.socket_path(kq1_socket(A)))}
     config = ChildConfig("kme", network, str(state.path), ports, sockets, [A])
-    return SiteKme(config, A, hub), hub  # type: ignore[arg-type]
+    return KmeHost(config, A, hub), hub  # type: ignore[arg-type]
 
 
 async def told(state: StateDir, verb: str, share: str = ""):
@@ -251,9 +251,8 @@ def test_a_sealed_kme_answers_503_until_the_last_share_then_serves_and_rotates(s
 
     async def story() -> list[str]:
         kme, hub = a_site_kme(state)
-        started = asyncio.Event()
-        run = asyncio.create_task(kme.run(started))
-        await asyncio.wait_for(started.wait(), 10)
+        run = asyncio.create_task(kme.run())
+        await asyncio.wait_for(kme.started.wait(), 10)
         for ask in (
             kme.gateway.status(SaeId("a1"), SaeId("b1")),
             kme.gateway.enc_keys(SaeId("a1"), SaeId("a2"), KeyRequest(number=1)),

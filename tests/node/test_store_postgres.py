@@ -347,3 +347,16 @@ def test_a_server_that_is_not_there_is_told(tmp_path):
     nowhere = Server(database="d", user="u", socket=str(tmp_path / "nowhere"))
     with pytest.raises(LeaseLost, match="cannot be reached"):
         PostgresStore(nowhere, site=SiteId("a"), kek=KEK, entropy=SystemEntropy(), fence=tmp_path / "fence")
+
+
+def test_an_engine_may_take_its_time_to_be_built_and_no_longer(instances):
+    store = instances.open()
+    silence = "SHOW idle_session_timeout"
+    for first in (lambda: write(store), store.beat):
+        store.load()
+        assert store._run(silence) == [["2min"]]
+        first()
+        assert store._run(silence) == [[f"{SILENCE_S_MAX}s"]]
+    with store.transaction():
+        store.load()
+    assert store._run(silence) == [[f"{SILENCE_S_MAX}s"]]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import pytest
 from both import CLIENTS
+from cutting_wire import CuttingWire
 from memory_kme import STOCK, TwoKmes
 
 from qanat.core.ids import SaeId
@@ -24,51 +22,6 @@ from qanat.sae.http import AnswerReader
 ALICE, BOB = SaeId("alice"), SaeId("bob")
 WINDOW_S = 4.0
 ANSWER_RECORD_BYTES = 1100  # an answer with one key and its label, on the wire: about this
-
-
-class CuttingWire:
-    """Carries bytes to a port, and cuts where it is told to: after so many bytes towards the client."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.left: int | None = None
-        self.is_shut = False  # new connections are closed at once
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            if self.is_shut:
-                near.close()
-                continue
-            far = socket.create_connection(("127.0.0.1", self._target))
-            threading.Thread(target=self._carry, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self._carry, args=(far, near, True), daemon=True).start()
-
-    def _carry(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if is_answer and self.left is not None:
-                    passed, self.left = data[: self.left], self.left - len(data)
-                    target.sendall(passed)
-                    if self.left <= 0:
-                        self.left = None
-                        break
-                else:
-                    target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +119,7 @@ def test_when_the_kme_stays_away_the_loss_is_told_after_a_few_tries(keeping: Two
 def test_a_kme_that_started_anew_is_not_asked_for_a_second_set(keeping: TwoKmes, kind: Any) -> None:
     keeping.refill()
     wire = CuttingWire(keeping.servers["a"].port)
-    kme, endpoint = keeping.kmes["a"], keeping.servers["a"]._config.app  # type: ignore[union-attr]
+    kme, endpoint = keeping.kmes["a"], keeping.servers["a"]._config.app
 
     async def forgetting(*arguments: Any) -> Any:
         del kme.enc_keys  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -11,15 +12,26 @@ from qanat.core.errors import MisuseError
 from qanat.core.ids import SiteId
 
 
-def _sites(state: Path | None, site: str | None) -> list[SiteId]:
+def _names(state: Path | None, site: str | None) -> list[SiteId]:
+    """A site's name stands for all instances of its KME."""
     from qanat.node.audit.place import audited_sites  # noqa: PLC0415
+    from qanat.node.instance import site_of  # noqa: PLC0415
 
-    sites = audited_sites(running_state(state))
-    if site is None:
-        return sites
-    if site not in sites:
-        raise MisuseError(f"there is no audit of site {site}; there is one of {', '.join(sites)}")
-    return [SiteId(site)]
+    names = audited_sites(running_state(state))
+    found = [name for name in names if site in (None, name, site_of(name))]
+    if not found:
+        raise MisuseError(f"there is no audit of site {site}; there is one of {', '.join(names)}")
+    return found
+
+
+def _folders(texts: Sequence[str]) -> dict[SiteId, Path]:
+    found = {}
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if not name or not folder or not Path(folder).is_dir():
+            raise MisuseError(f"--chain is NAME=FOLDER, the folder of another instance's audit, not {text!r}")
+        found[SiteId(name)] = Path(folder)
+    return found
 
 
 def _anchors(texts: list[str]) -> dict[SiteId, list[tuple[int, str]]]:
@@ -33,20 +45,15 @@ def _anchors(texts: list[str]) -> dict[SiteId, list[tuple[int, str]]]:
     return found
 
 
-def verify(state: Path | None, site: str | None, anchors: list[str], as_json: bool) -> int:
+def verify(
+    state: Path | None, site: str | None, anchors: list[str], as_json: bool, *, chains: Sequence[str] = ()
+) -> int:
     """Exit code 0 when every audit is whole, else 1."""
-    from qanat.node.audit.place import audit_folder, audit_key, store_head  # noqa: PLC0415
-    from qanat.node.audit.verify import verify as verified  # noqa: PLC0415
+    from qanat.node.audit.whole import verdicts_of  # noqa: PLC0415
 
-    place, wanted = running_state(state), _anchors(anchors)
-    verdicts = []
-    for name in _sites(state, site):
-        head = store_head(place, name)  # before the files: they may only have grown since
-        heads = [*wanted.get(name, []), *([head] if head is not None else [])]
-        verdict = verified(audit_folder(place, name), f"kme-{name}", key=audit_key(place, name), heads=heads)
-        if head is None:
-            verdict.notes.append("no key store remembers a head: a cut end would be seen by --anchor only")
-        verdicts.append(verdict)
+    place, wanted, elsewhere = running_state(state), _anchors(anchors), _folders(chains)
+    names = [] if elsewhere and not (place.path / "nodes").is_dir() else _names(state, site)
+    verdicts = verdicts_of(place, names, elsewhere=elsewhere, anchors=wanted)
     is_whole = all(verdict.is_whole for verdict in verdicts)
     if as_json:
         as_json_text([{name: getattr(v, name) for name in v.__struct_fields__} for v in verdicts])
@@ -71,7 +78,7 @@ def show(state: Path | None, site: str | None, since: str | None, kind: str | No
 
     place, since_ns = running_state(state), _since_ns(since)
     found: list[tuple[SiteId, Entry]] = []
-    for name in _sites(state, site):
+    for name in _names(state, site):
         for line in lines_of(files_in(audit_folder(place, name))):
             entry = entry_of(line)
             if entry.at_ns >= since_ns and kind in (None, entry.kind):

@@ -160,13 +160,21 @@ def audit_verify(
         list[str] | None,
         typer.Option(help="SITE:ENTRIES:HASH that you wrote down earlier; must still be in it.", show_default=False),
     ] = None,
+    chain: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=FOLDER: the audit of another instance, brought here, such as mitte@2=/media/audit.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     state: State = None,
 ) -> None:
-    """Check files, hash chain, signatures and the head that each key store remembers; exit code 1 when not whole."""
+    """Check files, hash chain, signatures, the heads that each key store remembers, and that the chains of a site's
+    instances fit together; exit code 1 when not whole."""
     from qanat.cli import audit as shown
 
-    raise typer.Exit(shown.verify(state, site, anchor or [], as_json))
+    raise typer.Exit(shown.verify(state, site, anchor or [], as_json, chains=chain or []))
 
 
 @audit.command("show")

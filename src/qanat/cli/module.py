@@ -34,7 +34,7 @@ def module(
     identity: Path | None,
     peer: Path | None,
     keys: str,
-    kme_socket: Path | None,
+    kme_socket: list[Path],
     blocks: int | None,
     duration: str | None,
     as_json: bool,
@@ -63,7 +63,7 @@ def module(
         light=light,
         starter=_starter(secret, identity, peer, LinkId(link)),
         is_compared=keys == "compare",
-        kme_socket=kme_socket,
+        kme_sockets=tuple(kme_socket),
         is_json=as_json,
     )
     return run_module(load_network(network_path(file)), options, lambda text: print(text, file=sys.stderr))

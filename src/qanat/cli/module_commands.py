@@ -33,7 +33,13 @@ def module(
     keys: Annotated[
         str, typer.Option(help="Without a KME, keys are destroyed: count them, or compare digests first.")
     ] = "count",
-    kme_socket: Annotated[Path | None, typer.Option(help="Hand keys to the KME at this Unix socket (Kq-1).")] = None,
+    kme_socket: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Hand keys to the KME at this Unix socket (Kq-1); once for each instance that it has.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run one end of one link against the other end, here or on another machine."""
@@ -51,7 +57,7 @@ def module(
             identity=identity_file,
             peer=peer,
             keys=keys,
-            kme_socket=kme_socket,
+            kme_socket=kme_socket or [],
             blocks=blocks,
             duration=duration,
             as_json=as_json,

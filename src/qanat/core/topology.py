@@ -14,7 +14,8 @@ class Site:
 
     ``latitude_deg`` and ``longitude_deg`` are WGS 84. ``is_trusted`` says whether keys may be relayed
     through it at all, ``trust`` whose it is; ``label`` says both in one word. ``admin`` is where its KME answers
-    operators over HTTPS, ``host:port``; empty: nowhere.
+    operators over HTTPS, ``host:port``; empty: nowhere. ``kme_count`` is how many instances of its KME there are: one
+    serves, the others wait to take over.
     """
 
     id: SiteId
@@ -24,6 +25,7 @@ class Site:
     is_trusted: bool = True
     trust: Trust = Trust.OWN
     admin: str = ""
+    kme_count: int = 1
 
     @property
     def label(self) -> Trust:
@@ -147,6 +149,7 @@ class Partner:
         site: Ours, at which both meet.
         url: Where it listens, ``https://host:port``.
         own_url: Where it reaches us.
+        standby_urls, own_standby_urls: The same of further instances of either KME, in their order.
         pairs: Our application, theirs.
     """
 
@@ -155,6 +158,8 @@ class Partner:
     url: str
     own_url: str
     pairs: tuple[tuple[SaeId, SaeId], ...]
+    standby_urls: tuple[str, ...] = ()
+    own_standby_urls: tuple[str, ...] = ()
 
     @property
     def saes(self) -> frozenset[SaeId]:

@@ -192,6 +192,13 @@ class Channel:
             )
         )
 
+    def line_is_new(self, peer: SiteId, now_ns: int) -> None:
+        """There is a new connection to this peer: what it has not acknowledged may be lost, and goes out again now."""
+        line = self._line(peer)
+        line.backoff_ns = RESEND_NS
+        if line.resend_ns is not None:
+            line.resend_ns = now_ns
+
     def has_frames(self) -> bool:
         """Something would leave now, without waiting for a timer."""
         return any(

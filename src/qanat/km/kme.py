@@ -262,6 +262,10 @@ class Kme:
     def _misbehaved(self, peer: SiteId, reason: str) -> None:
         self._c.events.append(PeerMisbehaved(peer=peer, reason=reason))
 
+    def line_is_new(self, peer: SiteId, now_ns: int) -> None:
+        """The host has a new connection to this KME: maybe to another instance of it, after an outage."""
+        self._c.channel.line_is_new(peer, now_ns)
+
     def frames_to_send(self, now_ns: int) -> list[tuple[SiteId, bytes]]:
         """Frames for other KMEs. Call after every other call; a lost frame is sent again by itself."""
         return [] if self._recovery.is_stopped else self._c.channel.frames_to_send(now_ns)

@@ -21,6 +21,7 @@ from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
 from qanat.crypto.at_rest import SealBroken, open_sealed, seal
 from qanat.crypto.shamir import Share, split
+from qanat.node.instance import own_or_first
 from qanat.node.privatefile import create_private, write_private
 from qanat.node.statedir import StateDir
 
@@ -138,7 +139,8 @@ def shared_kek(kek: SecretBits, *, shares: int, threshold: int, entropy: Entropy
 
 
 def kek_path(state: StateDir, site: SiteId) -> Path:
-    return state.node(site) / "kek"
+    """A further instance (``mitte@2``) that has no file of its own shares the first one's."""
+    return own_or_first(state, site, "kek")
 
 
 def next_path(path: Path) -> Path:

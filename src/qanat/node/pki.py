@@ -13,6 +13,7 @@ from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network, Registrar, host_and_port
 from qanat.node.certificates import belongs_to, certificate_in, check_ca, check_kind, hosts_of, is_signed_by, urns_of
 from qanat.node.holders import APPLICATIONS, KMES, OPERATORS, Holders
+from qanat.node.instance import all_instances, site_of
 from qanat.node.kek import provide_kek
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
@@ -129,14 +130,15 @@ def provision(
     applications = _Ca.load(state.sae_ca, f"qanat applications {network.name}", now, done, kind, before=ca)
     operators = _Ca.load(state.operator_ca, f"qanat operators {network.name}", now, done, kind, before=ca)
     ca.revoked, operators.revoked = _revoked(state, KMES), _revoked(state, OPERATORS)
-    for site in network.sites:
-        ca.provide(state.node(site), "kme", site, _kme_hosts(network, site, hosts))
-        provide_kek(state, site)
+    for instance in all_instances(network):
+        site = site_of(instance)  # all instances bear its name, each with a private key of its own
+        ca.provide(state.node(instance), "kme", site, _kme_hosts(network, site, hosts))
+        provide_kek(state, instance)
     if pki == BETWEEN_KMES:
         peers = _Ca.load(state.peer_ca, f"qanat peers {network.name}", now, done, "ml-dsa-65")
         peers.revoked = ca.revoked
-        for site in network.sites:
-            peers.provide(state.node_to_peers(site), "kme", site, list(hosts))
+        for instance in all_instances(network):
+            peers.provide(state.node_to_peers(instance), "kme", site_of(instance), list(hosts))
     if network.registrar is not None:
         ca.provide(state.registrar, "registrar", REGISTRAR, _registrar_hosts(network.registrar, hosts))
     applications.revoked = _revoked(state, APPLICATIONS)

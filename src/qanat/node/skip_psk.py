@@ -20,6 +20,7 @@ from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
 from qanat.node.access import Watched
 from qanat.node.api.psk import PSK_BYTES, Psk, is_identity
+from qanat.node.instance import own_or_first
 from qanat.node.issued import held
 from qanat.node.privatefile import privacy_problem, write_private
 from qanat.node.statedir import StateDir
@@ -45,7 +46,8 @@ class _File(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
 
 def _path(state: StateDir, site: SiteId) -> Path:
-    return state.node(site) / FILE
+    """A further instance (``mitte@2``) that has no file of its own shares the first one's."""
+    return own_or_first(state, site, FILE)
 
 
 def _rows(data: bytes) -> list[Enrolled]:

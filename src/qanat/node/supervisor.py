@@ -23,6 +23,7 @@ import msgspec
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
 from qanat.core.topology import Network
+from qanat.node.instance import all_instances, site_of, standbys
 from qanat.node.processes.config import ChildConfig, Ports, glass_socket, hub_socket, kq1_socket
 from qanat.node.statedir import StateDir
 from qanat.node.turn import turn_to_start
@@ -75,6 +76,7 @@ class Supervisor:
             Child("hub", "hub"),
             *(Child(f"kme-{sites[0]}" if is_isolated else "kme", "kme", sites) for sites in groups),
             *([Child("registrar", "registrar")] if network.registrar is not None else []),
+            *(Child(f"kme-{instance}", "kme", [instance]) for instance in standbys(network)),
             *(Child(name, name) for name in WORKERS),
         ]
         self._run = self._new_run()
@@ -115,7 +117,7 @@ class Supervisor:
             self._start_all()
 
     def _start_all(self) -> None:
-        names = [hub_socket(), glass_socket(), *(kq1_socket(site) for site in self.network.sites)]
+        names = [hub_socket(), glass_socket(), *(kq1_socket(name) for name in all_instances(self.network))]
         self._sockets = {name: str(self.state.socket_path(name)) for name in names}
         self.state.write_ports({"pid": os.getpid()} | msgspec.to_builtins(self._ports))
         for child in self.children:
@@ -219,15 +221,16 @@ def choose_ports(network: Network) -> Ports:
     Raises:
         EnvironmentProblem: none are left.
     """
-    free = free_ports()
+    free, instances = free_ports(), all_instances(network)
     return Ports(
         dashboard=next(free),
         classical=next(free),
-        key_delivery={site: next(free) for site in network.sites},
-        peers={site: next(free) for site in network.sites},
-        streams={site: next(free) for site in network.sites},
-        skip={site: next(free) for site in network.sites},
-        skip_psk={site: next(free) for site in network.sites if network.policy.skip_psk != "off"},
+        key_delivery={instance: next(free) for instance in instances},
+        peers={instance: next(free) for instance in instances},
+        streams={instance: next(free) for instance in instances},
+        skip={instance: next(free) for instance in instances},
+        skip_psk={name: next(free) for name in instances if network.policy.skip_psk != "off"},
+        health={name: next(free) for name in instances if network.sites[site_of(name)].kme_count > 1},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -60,6 +61,17 @@ def write_frame(writer: asyncio.StreamWriter, frame: bytes) -> None:
     """Queue a frame for sending; silently nothing when the peer has gone (engines resend)."""
     if not writer.is_closing():
         writer.write(len(frame).to_bytes(4) + frame)
+
+
+async def send_all(writer: asyncio.StreamWriter, queue: deque[bytes], filled: asyncio.Event) -> None:
+    """Send what is put into this queue, for ever; whoever puts it there sets ``filled``."""
+    while True:
+        while queue:
+            write_frame(writer, queue.popleft())
+        await writer.drain()
+        filled.clear()
+        if not queue:
+            await filled.wait()
 
 
 async def frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

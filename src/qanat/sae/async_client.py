@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +15,13 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.sae.answers import KmeStatus, error_from_answer
 from qanat.sae.calls import Call, Extensions, ResultT, dec_keys_call, enc_keys_call, status_call
 from qanat.sae.client import TIMEOUT_S
-from qanat.sae.errors import KmeNotTrusted
+from qanat.sae.errors import AnswerLost, KmeNotTrusted, KmeUnreachable
 from qanat.sae.http import Answer, request_bytes
 from qanat.sae.keys import DeliveredKey
+from qanat.sae.places import CONNECT_S_MAX, Places, Search, addresses
 from qanat.sae.pool import KmePool
 from qanat.sae.retry import Attempts, KmePromise
-from qanat.sae.setting import kme_address, sae_id_in
+from qanat.sae.setting import sae_id_in
 from qanat.sae.tls import client_context
 
 CONNECTIONS_MAX = 4  # one CPU of a KME is busy with four (bench/, key delivery)
@@ -42,7 +43,7 @@ class AsyncKeyDeliveryClient:
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: str | Sequence[str] | None = None,
         *,
         host: str | None = None,
         port: int | None = None,
@@ -54,11 +55,24 @@ class AsyncKeyDeliveryClient:
         redelivery: bool = False,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        where = kme_address(base_url, host, port)
+        where = addresses(base_url, host, port)
+        connect_s = timeout_s if len(where) == 1 else min(timeout_s, CONNECT_S_MAX)
         context = client_context(certfile=certfile, keyfile=keyfile, cafile=cafile)
         self._certfile = Path(certfile)
         self._chosen_id = sae_id
-        self._pool = KmePool(host=where[0], port=where[1], context=context, timeout_s=timeout_s, size=connections_max)
+        self._places = Places(
+            [
+                KmePool(
+                    host=host,
+                    port=port,
+                    context=context,
+                    timeout_s=timeout_s,
+                    size=connections_max,
+                    connect_s=connect_s,
+                )
+                for host, port in where
+            ]
+        )
         self._promise, self._wants_redelivery = KmePromise(), redelivery
         self.burned_max = 0
 
@@ -71,7 +85,12 @@ class AsyncKeyDeliveryClient:
         self.close()
 
     def close(self) -> None:
-        self._pool.close()
+        for pool in self._places:
+            pool.close()
+
+    @property
+    def _pool(self) -> KmePool:
+        return self._places.now
 
     @cached_property
     def sae_id(self) -> SaeId:
@@ -80,11 +99,12 @@ class AsyncKeyDeliveryClient:
 
     async def kme_id(self) -> str:
         """Who the KME is, from its certificate."""
-        stream = await self._pool.take()
+        pool = self._pool
+        stream = await pool.take()
         found = stream.kme_id
-        self._pool.give_back(stream)
+        pool.give_back(stream)
         if found is None:
-            raise KmeNotTrusted(f"The certificate of {self._pool.address} names no KME.")
+            raise KmeNotTrusted(f"The certificate of {pool.address} names no KME.")
         return found
 
     async def status(self, slave: SaeId) -> KmeStatus:
@@ -130,21 +150,27 @@ class AsyncKeyDeliveryClient:
         return call.read(answer.body)
 
     async def _answer(self, call: Call[ResultT]) -> Answer:
-        attempts = Attempts(call.key_count, self._promise, self._wants_redelivery, time.monotonic())
+        began_s = time.monotonic()
+        attempts = Attempts(call.key_count, self._promise, self._wants_redelivery, began_s)
+        search = Search(self._places.count, began_s + self._pool.timeout_s)
         try:
             while True:
-                was_reused = False
+                was_reused, pool = False, self._pool
                 try:
-                    stream = await self._pool.take()
+                    stream = await pool.take()
                     try:
                         was_reused = stream.is_reused
-                        host = self._pool.address
-                        request = request_bytes(call.verb, host, call.path, call.body, attempts.headers())
-                        answer = await stream.exchange(request, self._pool.timeout_s)
+                        request = request_bytes(call.verb, pool.address, call.path, call.body, attempts.headers())
+                        answer = await stream.exchange(request, pool.timeout_s)
                     finally:
-                        self._pool.give_back(stream)
+                        pool.give_back(stream)
                 except QanatError as error:
-                    pause_s = attempts.after(error, was_reused=was_reused, now_s=time.monotonic())
+                    now_s = time.monotonic()
+                    if isinstance(error, KmeUnreachable | AnswerLost):
+                        self._places.leave(pool)
+                    pause_s = search.after(error, attempts, now_s)
+                    if pause_s is None:
+                        pause_s = attempts.after(error, was_reused=was_reused, now_s=now_s)
                     await asyncio.sleep(pause_s)
                     continue
                 attempts.succeeded(answer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +18,12 @@ from qanat.core.ids import KeyId, SaeId
 from qanat.sae.answers import KmeStatus, error_from_answer
 from qanat.sae.calls import Call, Extensions, ResultT, dec_keys_call, enc_keys_call, status_call
 from qanat.sae.connection import KmeConnection
-from qanat.sae.errors import KmeNotTrusted
+from qanat.sae.errors import AnswerLost, KmeNotTrusted, KmeUnreachable
 from qanat.sae.http import Answer, request_bytes
 from qanat.sae.keys import DeliveredKey
+from qanat.sae.places import CONNECT_S_MAX, Places, Search, addresses
 from qanat.sae.retry import Attempts, KmePromise
-from qanat.sae.setting import kme_address, sae_id_in
+from qanat.sae.setting import sae_id_in
 from qanat.sae.tls import client_context
 
 TIMEOUT_S = 10.0
@@ -32,10 +33,12 @@ class KeyDeliveryClient:
     """Fetches keys over mutual TLS, on one connection that is kept alive. Not for several threads at once.
 
     Args:
-        base_url: ``https://host:port``; or give ``host`` and ``port``.
+        base_url: ``https://host:port``; or give ``host`` and ``port``. A site whose KME has several instances has
+            several: give them all, and the calls go to whichever serves.
         certfile, keyfile: The SAE's certificate and unencrypted private key, PEM.
         cafile: The CA of the network.
-        timeout_s: For the connection, and again for each answer.
+        timeout_s: For the connection, and again for each answer. Of several addresses, each has at most a second for
+            its connection, and the search for the one that serves lasts so long.
         sae_id: Ours; read from the certificate when not given.
         redelivery: Ask again when an answer is lost, at a KME that then gives the same keys (its network file
             sets ``policy.redelivery_s``). At any other KME nothing is asked twice.
@@ -56,7 +59,7 @@ class KeyDeliveryClient:
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: str | Sequence[str] | None = None,
         *,
         host: str | None = None,
         port: int | None = None,
@@ -67,11 +70,18 @@ class KeyDeliveryClient:
         sae_id: SaeId | None = None,
         redelivery: bool = False,
     ) -> None:
-        where = kme_address(base_url, host, port)
+        where = addresses(base_url, host, port)
+        connect_s = timeout_s if len(where) == 1 else min(timeout_s, CONNECT_S_MAX)
         context = client_context(certfile=certfile, keyfile=keyfile, cafile=cafile)
         self._certfile = Path(certfile)
         self._chosen_id = sae_id
-        self._connection = KmeConnection(host=where[0], port=where[1], context=context, timeout_s=timeout_s)
+        self._places = Places(
+            [
+                KmeConnection(host=host, port=port, context=context, timeout_s=timeout_s, connect_s=connect_s)
+                for host, port in where
+            ]
+        )
+        self._timeout_s = timeout_s
         self._promise, self._wants_redelivery = KmePromise(), redelivery
         self.burned_max = 0
 
@@ -92,7 +102,12 @@ class KeyDeliveryClient:
         self._connection.open()
 
     def close(self) -> None:
-        self._connection.close()
+        for connection in self._places:
+            connection.close()
+
+    @property
+    def _connection(self) -> KmeConnection:
+        return self._places.now
 
     @cached_property
     def sae_id(self) -> SaeId:
@@ -177,18 +192,25 @@ class KeyDeliveryClient:
         return call.read(answer.body)
 
     def _answer(self, call: Call[ResultT]) -> Answer:
-        attempts = Attempts(call.key_count, self._promise, self._wants_redelivery, time.monotonic())
+        began_s = time.monotonic()
+        attempts = Attempts(call.key_count, self._promise, self._wants_redelivery, began_s)
+        search = Search(self._places.count, began_s + self._timeout_s)
         try:
             while True:
-                was_reused = False
+                was_reused, connection = False, self._connection
                 try:
-                    was_reused = self._connection.open()
-                    host = self._connection.address
-                    answer = self._connection.exchange(
-                        request_bytes(call.verb, host, call.path, call.body, attempts.headers())
-                    )
+                    was_reused = connection.open()
+                    head = attempts.headers()
+                    request = request_bytes(call.verb, connection.address, call.path, call.body, head)
+                    answer = connection.exchange(request)
                 except QanatError as error:
-                    time.sleep(attempts.after(error, was_reused=was_reused, now_s=time.monotonic()))
+                    now_s = time.monotonic()
+                    if isinstance(error, KmeUnreachable | AnswerLost):
+                        self._places.leave(connection)
+                    pause_s = search.after(error, attempts, now_s)
+                    if pause_s is None:
+                        pause_s = attempts.after(error, was_reused=was_reused, now_s=now_s)
+                    time.sleep(pause_s)
                     continue
                 attempts.succeeded(answer)
                 return answer

@@ -18,9 +18,12 @@ RECEIVE_BYTES = 65_536
 class KmeConnection:
     """Not for several threads at once; each takes its own."""
 
-    def __init__(self, *, host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> None:
+    def __init__(
+        self, *, host: str, port: int, context: ssl.SSLContext, timeout_s: float, connect_s: float | None = None
+    ) -> None:
         self.host, self.port = host, port
         self._context, self._timeout_s = context, timeout_s
+        self._connect_s = timeout_s if connect_s is None else connect_s
         self._sock: ssl.SSLSocket | None = None
 
     @property
@@ -37,16 +40,16 @@ class KmeConnection:
             return True
         self.close()
         try:
-            raw = socket.create_connection((self.host, self.port), self._timeout_s)
+            raw = socket.create_connection((self.host, self.port), self._connect_s)
         except OSError as error:
-            raise failed_start(self.address, error, self._timeout_s) from None
+            raise failed_start(self.address, error, self._connect_s) from None
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sock = self._context.wrap_socket(raw, server_hostname=self.host)
             check_is_kme(self._sock.getpeercert(), self.address)
         except OSError as error:
             raw.close()
-            raise failed_start(self.address, error, self._timeout_s) from None
+            raise failed_start(self.address, error, self._connect_s) from None
         except BaseException:
             self.close()
             raise

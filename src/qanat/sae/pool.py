@@ -84,8 +84,18 @@ class KmePool:
     Not for several event loops.
     """
 
-    def __init__(self, *, host: str, port: int, context: ssl.SSLContext, timeout_s: float, size: int) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        timeout_s: float,
+        size: int,
+        connect_s: float | None = None,
+    ) -> None:
         self.host, self.port, self.timeout_s = host, port, timeout_s
+        self._connect_s = timeout_s if connect_s is None else connect_s
         self._context = context
         self._places = asyncio.Semaphore(size)
         self._idle: list[KmeStream] = []
@@ -130,12 +140,12 @@ class KmePool:
 
     async def _open(self) -> KmeStream:
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(self._connect_s):
                 reader, writer = await asyncio.open_connection(
                     self.host, self.port, ssl=self._context, ssl_shutdown_timeout=1.0
                 )
         except OSError as error:
-            raise failed_start(self.address, error, self.timeout_s) from None
+            raise failed_start(self.address, error, self._connect_s) from None
         try:
             check_is_kme(writer.get_extra_info("peercert"), self.address)
         except BaseException:

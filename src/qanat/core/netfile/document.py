@@ -16,6 +16,7 @@ ADDRESS_PATTERN = r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$"
 URL_PATTERN = r"^https://[A-Za-z0-9.\[\]:-]+$"
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
+Url = Annotated[str, Field(pattern=URL_PATTERN)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Through = Annotated[list[Literal["own", "partner", "leased"]], Field(min_length=1)]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]
@@ -41,6 +42,9 @@ class SiteDocument(Document):
     )
     admin: str | None = Field(
         default=None, pattern=ADDRESS_PATTERN, description="host:port where its KME answers operators over HTTPS"
+    )
+    kme_count: int = Field(
+        default=1, ge=1, le=4, description="Instances of its KME; more than one needs a store on PostgreSQL"
     )
 
 
@@ -127,6 +131,10 @@ class PartnerDocument(Document):
     site: str = Field(description="Our site at which both meet")
     url: str = Field(pattern=URL_PATTERN, description="Where it listens: https://host:port")
     own_url: str = Field(pattern=URL_PATTERN, description="Where it reaches our KME")
+    standby_urls: list[Url] = Field(default=[], max_length=4, description="Its further addresses, tried in this order")
+    own_standby_urls: list[Url] = Field(
+        default=[], max_length=3, description="Where it reaches the further instances of our KME, in their order"
+    )
     pairs: list[Pair] = Field(min_length=1, description="Our SAE at that site, and theirs")
 
 

@@ -229,12 +229,21 @@ def _addresses(document: dict[str, object], tables: dict[str, list[Item]]) -> It
             yield path, f"{address} is taken by {place_text(first[address.lower()])}"
 
 
+def _standbys(index: int, partner: Item, site: Item | None) -> Iterator[Found]:
+    """Each further instance of our KME has an address of its own for this partner."""
+    urls, count = partner.get("own_standby_urls", []), site.get("kme_count", 1) if site is not None else 1
+    if isinstance(urls, list) and isinstance(count, int) and len(urls) != max(1, count) - 1:
+        path: Path = ("partners", index, "own_standby_urls")
+        yield path, f"{len(urls)} addresses, but the site has {count} KMEs: one address for each beyond the first"
+
+
 def _partners(tables: dict[str, list[Item]]) -> Iterator[Found]:
     sites, saes = _by_id(tables["sites"]), _by_id(tables["saes"])
     for index, partner in enumerate(tables["partners"]):
         yield from _reference(("partners", index, "site"), partner.get("site"), sites, "site")
         if partner.get("id") in sites:
             yield ("partners", index, "id"), f"{partner['id']!r} is the name of a site; a partner needs its own"
+        yield from _standbys(index, partner, sites.get(str(partner.get("site"))))
         pairs = partner.get("pairs")
         for place, pair in enumerate(pairs if isinstance(pairs, list) else []):
             if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):

@@ -52,6 +52,7 @@ def _network(d: NetworkDocument) -> Network:
                 is_trusted=s.trusted and s.trust != "untrusted",
                 trust=Trust(s.trust),
                 admin=s.admin or "",
+                kme_count=s.kme_count,
             )
             for s in d.sites
         },
@@ -92,6 +93,8 @@ def _network(d: NetworkDocument) -> Network:
                 site=SiteId(p.site),
                 url=p.url,
                 own_url=p.own_url,
+                standby_urls=tuple(p.standby_urls),
+                own_standby_urls=tuple(p.own_standby_urls),
                 pairs=tuple((SaeId(ours), SaeId(theirs)) for ours, theirs in p.pairs),
             )
             for p in d.partners

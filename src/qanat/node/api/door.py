@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId
 from qanat.km import documents
 from qanat.km.documents import ErrorDocument, KeyDeliveryError
@@ -73,6 +74,8 @@ class Door:
             _log.warning("KME %s: no answer within %g s", self._kme_id, self._answer_timeout_s)
         except asyncio.CancelledError:
             _log.info("KME %s: a request ended by shutdown", self._kme_id)
+        except EnvironmentProblem as error:  # the machine, not us: one line
+            _log.warning("KME %s: %s", self._kme_id, error.detail)
         except Exception as error:  # the interface has no other 5xx than 503, and nobody may read a traceback there
             _log.exception("KME %s: %s in the %s", self._kme_id, type(error).__name__, self.what)
         self._tell(scope, 503, BUSY)

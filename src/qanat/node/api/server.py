@@ -79,6 +79,10 @@ class HttpsServer:
         self._server: Entrance | None = None
         self.turned_away: Counter[str] = Counter()
 
+    @property
+    def is_open(self) -> bool:
+        return self._server is not None
+
     async def start(self) -> None:
         """Listen.
 

@@ -13,6 +13,7 @@ from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
 from qanat.crypto.signature import VerifyingKey
 from qanat.node.admin_client import ask
+from qanat.node.audit.chains import heads_in
 from qanat.node.audit.trail import FACT
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import chosen_server
@@ -31,7 +32,11 @@ def audit_folder(state: StateDir, site: SiteId) -> Path:
 
 
 def audited_sites(state: StateDir) -> list[SiteId]:
-    """Raises: EnvironmentProblem: there is no audit in this state directory."""
+    """Or instances of their KMEs: each has an audit of its own.
+
+    Raises:
+        EnvironmentProblem: there is no audit in this state directory.
+    """
     found = sorted(path.parent.name for path in (state.path / "nodes").glob("*/audit"))
     found += [str(REGISTRAR)] * audit_folder(state, REGISTRAR).is_dir()
     if not found:
@@ -39,9 +44,9 @@ def audited_sites(state: StateDir) -> list[SiteId]:
     return [SiteId(name) for name in found]
 
 
-def audit_key(state: StateDir, site: SiteId) -> VerifyingKey:
-    """Raises: EnvironmentProblem."""
-    path = audit_folder(state, site) / "signing.pub"
+def key_in(folder: Path) -> VerifyingKey:
+    """The public key of the audit in this folder. Raises: EnvironmentProblem."""
+    path = folder / "signing.pub"
     try:
         return VerifyingKey.from_pem(path.read_bytes())
     except OSError as error:
@@ -59,7 +64,7 @@ def store_head(state: StateDir, site: SiteId) -> tuple[int, str] | None:
         return head_on_disk(state)
     server = chosen_server(state, site)
     if server is not None:
-        return _head_in(server)
+        return heads_in(_facts_in(server), site).get(site)
     path = state.store(site)
     if not path.exists():
         return None
@@ -88,19 +93,27 @@ def head_on_disk(state: StateDir) -> tuple[int, str] | None:
         raise EnvironmentProblem(f"{path} cannot be read ({error}); put it back from where it was") from None
 
 
-def _head_in(server: Server) -> tuple[int, str] | None:
-    """A database is read beside the KME that uses it."""
+def store_heads(state: StateDir, site: SiteId) -> dict[SiteId, tuple[int, str]]:
+    """The same for every instance of the site's KME that ever had a turn."""
+    server = chosen_server(state, site) if site != REGISTRAR else None
+    if server is not None:
+        return heads_in(_facts_in(server), site)
+    head = store_head(state, site)
+    return {} if head is None else {site: head}
+
+
+def _facts_in(server: Server) -> dict[str, bytes]:
+    """What a store says of audits. A database is read beside the KME that uses it."""
     from qanat.node.store.postgres_session import Session  # noqa: PLC0415 - the driver only where it is used
 
     session = Session(server)
     try:
         if session.run("SELECT to_regclass('fact')") == [[None]]:
-            return None
-        kind, name = FACT
-        rows = session.run("SELECT value FROM fact WHERE kind=:kind AND name=:name", kind=kind, name=name)
+            return {}
+        rows = session.run("SELECT name, value FROM fact WHERE kind=:kind", kind=FACT[0])
     finally:
         session.close()
-    return msgspec.msgpack.decode(rows[0][0], type=tuple[int, str]) if rows else None
+    return {str(name): bytes(value) for name, value in rows}
 
 
 def _head_of_running(state: StateDir, site: SiteId) -> tuple[int, str] | None:

@@ -19,9 +19,14 @@ Facts = dict[tuple[str, str], bytes]
 
 
 class Tail:
-    """Rows of one store; the first is used again after each flush of the file."""
+    """Rows of one store; the first is used again after each flush of the file.
 
-    def __init__(self, now_ns: int) -> None:
+    Args:
+        chain: As ``Trail``: instances that share a store keep their rows apart.
+    """
+
+    def __init__(self, now_ns: int, chain: str = "") -> None:
+        self._chain = chain
         self._count = self._size_bytes = 0
         self._since_ns = now_ns
 
@@ -34,14 +39,16 @@ class Tail:
 
     def keep(self, store: Store, lines: bytes) -> None:
         """In the transaction of the group that they tell of."""
-        store.put_fact(KIND, f"{self._count:06d}", lines)
+        store.put_fact(KIND, f"{self._count:06d}{self._chain}", lines)
         self._count += 1
         self._size_bytes += len(lines)
 
 
-def lines_after(facts: Facts, count: int, head: str) -> list[bytes]:
+def lines_after(facts: Facts, count: int, head: str, chain: str = "") -> list[bytes]:
     """What the store has of the lines that follow the file's last; rows of earlier flushes are passed over."""
-    kept = [line for (kind, _), rows in facts.items() if kind == KIND for line in rows.splitlines()]
+    kept = [
+        line for (kind, name), rows in facts.items() if (kind, name[6:]) == (KIND, chain) for line in rows.splitlines()
+    ]
     by_number = {entry.n: (entry, line) for line in kept if (entry := _entry(line)) is not None}
     found: list[bytes] = []
     while (row := by_number.get(count + len(found))) is not None and row[0].prev == head:

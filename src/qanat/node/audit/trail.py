@@ -9,6 +9,7 @@ import msgspec
 
 from qanat.km.events import PeerMisbehaved
 from qanat.km.store import Store
+from qanat.node.audit.entry import Value
 from qanat.node.audit.kinds import Row, row_of
 from qanat.node.audit.log import AuditLog, Lost
 from qanat.node.audit.refusals import Refusals
@@ -27,18 +28,24 @@ class Trail:
     Args:
         opened: Makes the log, given the head that the store remembers, the time, and what else the store has.
         started: Facts of the ``started`` entry.
+        chain: Tells the rows of this audit from those of other instances in the same store; empty for the first one.
     """
 
-    def __init__(self, *, opened: Opened, key_id_key: bytes, started: Row) -> None:
+    def __init__(self, *, opened: Opened, key_id_key: bytes, started: Row, chain: str = "") -> None:
         self._opened, self._key_id_key, self._started = opened, key_id_key, started
+        self._chain, self._fact = chain, (FACT[0], FACT[1] + chain)
         self._log: AuditLog | None = None
-        self._tail = Tail(0)
+        self._tail = Tail(0, chain)
         self._greeting: list[Row] = [started]
         self._noted: list[Row] = []
         self.refusals = Refusals()
         self.entry_count = 0
         self.failure_count = 0
         self._committed_head: tuple[int, str] | None = None
+
+    def begin_turn(self, facts: dict[str, Value]) -> None:
+        """Before the first group: what the ``started`` entry says of this turn (``chains.py``)."""
+        self._greeting = [(self._started[0], self._started[1] | facts)]
 
     def counts(self) -> dict[str, Any]:
         """For the metrics, since this process started; and the head that the store remembers."""
@@ -97,7 +104,7 @@ class Trail:
         except BaseException:
             self.failure_count += 1
             raise
-        store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
+        store.put_fact(*self._fact, msgspec.msgpack.encode((log.count, log.head)))
         head = (log.count, log.head)
         return lambda: self._committed(rows, counted, head, now_ns, len(greeting))
 
@@ -111,9 +118,9 @@ class Trail:
     def _open(self, store: Store, now_ns: int) -> AuditLog:
         if self._log is None:
             facts = store.load().facts
-            value = facts.get(FACT)
+            value = facts.get(self._fact)
             head = None if value is None else msgspec.msgpack.decode(value, type=tuple[int, str])
-            self._log = self._opened(head, now_ns, lambda count, last: lines_after(facts, count, last))
+            self._log = self._opened(head, now_ns, lambda count, last: lines_after(facts, count, last, self._chain))
             self._tail.flushed(now_ns)
         return self._log
 
@@ -130,6 +137,6 @@ class Trail:
             log = self._open(store, now_ns)
             log.append([*self.refusals.rows(), ("stopped", {})], now_ns)
             log.flush()
-            store.put_fact(*FACT, msgspec.msgpack.encode((log.count, log.head)))
+            store.put_fact(*self._fact, msgspec.msgpack.encode((log.count, log.head)))
         log.close()
         self._log = None

@@ -48,7 +48,9 @@ def verify(folder: Path, kme_id: str, *, key: VerifyingKey, heads: list[Head]) -
             wrote down elsewhere. Read them before the files.
     """
     verdict = Verdict(kme=kme_id, signed_by=key.fingerprint.hex())
-    wanted = dict(heads)
+    wanted: dict[int, set[str]] = {}
+    for count, head in heads:
+        wanted.setdefault(count, set()).add(head)
     for index, path in enumerate(files_in(folder)):
         verdict.files += 1
         if path.name != file_name(index):
@@ -60,7 +62,7 @@ def verify(folder: Path, kme_id: str, *, key: VerifyingKey, heads: list[Head]) -
         for line in data.split(b"\n")[:-1]:
             if not _take(verdict, line, path.name, kme_id, key):
                 return verdict
-            if wanted.get(verdict.entries, verdict.head) != verdict.head:
+            if wanted.get(verdict.entries, {verdict.head}) != {verdict.head}:
                 verdict.problems.append(f"entry {verdict.entries - 1} is not the one remembered elsewhere")
     verdict.problems += [
         f"{count} entries are remembered elsewhere, {verdict.entries} are here: the end was cut off"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId
 from qanat.core.topology import Network
+from qanat.node.instance import urls_of
 from qanat.node.pki import sae_credentials
 from qanat.node.statedir import StateDir
 from qanat.sae.client import KeyDeliveryClient
@@ -64,14 +65,15 @@ class Pair:
         self.sites = (network.saes[saes[0]].site, network.saes[saes[1]].site)
         self._record = record
         ports = state.read_ports()["key_delivery"]
-        self._clients = [self._client(state, sae, ports[site]) for sae, site in zip(saes, self.sites, strict=True)]
+        self._clients = [
+            self._client(state, sae, urls_of(ports, site)) for sae, site in zip(saes, self.sites, strict=True)
+        ]
 
     @staticmethod
-    def _client(state: StateDir, sae: SaeId, port: int) -> KeyDeliveryClient:
+    def _client(state: StateDir, sae: SaeId, urls: list[str]) -> KeyDeliveryClient:
         files = sae_credentials(state, sae)
         return KeyDeliveryClient(
-            host="127.0.0.1",
-            port=port,
+            urls,
             certfile=files.certfile,
             keyfile=files.keyfile,
             cafile=files.cafile,

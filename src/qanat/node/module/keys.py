@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from qanat.core.ids import SiteId
@@ -52,11 +53,15 @@ class Counted:
 
 
 class ToKme:
-    """Handed to the KME of the site on its Kq-1 socket, each until it says that it is stored."""
+    """Handed to the KME of the site on its Kq-1 socket, each until it says that it is stored.
 
-    def __init__(self, socket: str, site: SiteId) -> None:
-        self._outlet = KeyOutlet(socket, site)
-        self.sentence = f"keys go to the KME of {site} at {socket}"
+    Args:
+        sockets: Of the instances of that KME, of which one serves.
+    """
+
+    def __init__(self, sockets: Sequence[str], site: SiteId) -> None:
+        self._outlet = KeyOutlet(sockets, site)
+        self.sentence = f"keys go to the KME of {site} at {' or '.join(sockets)}"
 
     def put(self, block: KeyBlock) -> str | None:
         self._outlet.put(block)

@@ -38,7 +38,7 @@ class ModuleOptions:
         light: URI of this end's light.
         starter: What this end knows the other by; opened before the light, closed after it.
         is_compared: Show a digest of each key block before it is destroyed.
-        kme_socket: Hand keys to the KME there; None: count and destroy them.
+        kme_sockets: Hand keys to the KME there, several for the instances of one KME; none: count and destroy them.
     """
 
     link: LinkId
@@ -47,7 +47,7 @@ class ModuleOptions:
     light: str
     starter: Callable[[], Starter]
     is_compared: bool
-    kme_socket: Path | None
+    kme_sockets: tuple[Path, ...]
     is_json: bool
 
 
@@ -97,12 +97,12 @@ def link_of(network: Network, name: str) -> Link:
 
 
 def _sink(options: ModuleOptions, link: Link) -> KeySink:
-    if options.kme_socket is None:
+    if not options.kme_sockets:
         return Counted(is_compared=options.is_compared)
     if options.is_compared:
         raise MisuseError("--keys compare destroys the keys it shows digests of; it does not go with --kme-socket")
     site = link.transmitter_site if options.role is Role.TRANSMITTER else link.receiver_site
-    return ToKme(str(options.kme_socket), site)
+    return ToKme([str(path) for path in options.kme_sockets], site)
 
 
 def _light(options: ModuleOptions, context: LightContext) -> ReceiverDriver | TransmitterDriver:
@@ -110,7 +110,7 @@ def _light(options: ModuleOptions, context: LightContext) -> ReceiverDriver | Tr
     try:
         if options.role is Role.TRANSMITTER:
             check_law(light, context.link, options.light)  # type: ignore[arg-type]
-        if options.kme_socket is not None and light.is_recorded and not light.is_simulated:
+        if options.kme_sockets and light.is_recorded and not light.is_simulated:
             raise RecordedKeys(options.light)
     except MisuseError:
         light.close()

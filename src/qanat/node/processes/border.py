@@ -17,11 +17,11 @@ from qanat.node.pki import Credentials
 from qanat.sae.tls import client_context
 
 TIMEOUT_S = 10.0
-NO_ANSWER = 0
+SERVICE_UNAVAILABLE = 503
 
 
 class BorderLine:
-    """Our requests to one partner."""
+    """Our requests to one partner, at whichever of its addresses answers."""
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class BorderLine:
         answered: Callable[[int, int], Awaitable[None]],
     ) -> None:
         self._partner, self._answered = partner, answered
+        self._urls = [partner.url, *partner.standby_urls]
+        self._url = partner.url
         self._context = client_context(  # that partner's CA and no other
             certfile=credentials.certfile, keyfile=credentials.keyfile, cafile=cafile
         )
@@ -43,21 +45,32 @@ class BorderLine:
         task.add_done_callback(self._tasks.discard)
 
     async def _send(self, request: Request) -> None:
-        try:
-            status = await asyncio.to_thread(self._post, request)
-        except (OSError, http.client.HTTPException) as error:
-            logging.info("partner %s does not answer: %s", self._partner.id, type(error).__name__)
+        for _ in self._urls:
+            url = self._url
+            try:
+                status = await asyncio.to_thread(self._post, url, request)
+            except (OSError, http.client.HTTPException) as error:
+                logging.info("partner %s does not answer at %s: %s", self._partner.id, url, type(error).__name__)
+                self._leave(url)  # a request may come twice, to either instance: they have one store
+                continue
+            if status == SERVICE_UNAVAILABLE:
+                self._leave(url)
+            await self._answered(request.number, status)
             return
-        await self._answered(request.number, status)
 
-    def _post(self, request: Request) -> int:
-        place = urlsplit(self._partner.url)
+    def _leave(self, url: str) -> None:
+        """What is sent from now on goes to the partner's next address, if it has one."""
+        if self._url == url:
+            self._url = self._urls[(self._urls.index(url) + 1) % len(self._urls)]
+
+    def _post(self, url: str, request: Request) -> int:
+        place = urlsplit(url)
         line = http.client.HTTPSConnection(
             place.hostname or "", place.port or 443, context=self._context, timeout=TIMEOUT_S
         )
         try:
             line.connect()
-            self._check(line)
+            self._check(line, url)
             headers = {"Content-Type": "application/json", "Accept": "application/json"}
             line.request("POST", PREFIX + request.path, request.body, headers)
             answer = line.getresponse()
@@ -66,8 +79,8 @@ class BorderLine:
         finally:
             line.close()
 
-    def _check(self, line: http.client.HTTPSConnection) -> None:
+    def _check(self, line: http.client.HTTPSConnection, url: str) -> None:
         """Keys go to the system that the network file names, not to another one of that operator's CA."""
         identity = identity_from_der(line.sock.getpeercert(binary_form=True) or b"")
         if (identity.role, identity.name) != ("kme", self._partner.id):
-            raise ConnectionError(f"{self._partner.url} is {identity.urn}, not {self._partner.id}")
+            raise ConnectionError(f"{url} is {identity.urn}, not {self._partner.id}")

@@ -9,7 +9,7 @@ from qanat.core.topology import Network
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """TCP ports on the loopback address."""
+    """TCP ports on the loopback address. Those of KMEs by instance (``node/instance.py``)."""
 
     dashboard: int
     classical: int  # the public channel between transmitters and receivers
@@ -17,6 +17,7 @@ class Ports(msgspec.Struct, frozen=True):
     peers: dict[SiteId, int]  # KME to KME
     streams: dict[SiteId, int] = {}  # ETSI 004
     skip: dict[SiteId, int] = {}  # SKIP; a site without a port serves none
+    health: dict[SiteId, int] = {}  # for load balancers, where a site has several instances
     skip_psk: dict[SiteId, int] = {}  # SKIP for routers that show a pre-shared key
 
 
@@ -25,7 +26,7 @@ class ChildConfig(msgspec.Struct, frozen=True):
 
     Attributes:
         process: "hub", "kme", "glass", "transmitters" or "receivers".
-        sites: Sites whose KMEs this process hosts; empty for the others.
+        sites: Instances of KMEs that this process hosts, at most one of a site; empty for the others.
         sockets: Paths of the Unix sockets by name.
         link_time_base_ns: Unix time at which link time starts in this run of the workers.
         link_time_rate_max: Link seconds per wall second are never more than this.
@@ -55,6 +56,6 @@ def glass_socket() -> str:
     return "glass"
 
 
-def kq1_socket(site: SiteId) -> str:
-    """The socket on which the KME of a site takes key blocks from its QKD modules (Kq-1)."""
-    return f"kq1-{site}"
+def kq1_socket(instance: SiteId) -> str:
+    """The socket on which an instance of a site's KME takes key blocks from its QKD modules (Kq-1)."""
+    return f"kq1-{instance}"

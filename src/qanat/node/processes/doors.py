@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
-from qanat.core.topology import host_and_port
+from qanat.core.topology import Partner, host_and_port
 from qanat.node.access import Admission
 from qanat.node.api.admin import CALLS_PER_S, AdminDesk, KmeAdminDoor
 from qanat.node.api.app import KeyDelivery, create_app
@@ -21,9 +20,11 @@ from qanat.node.api.limits import call_limit
 from qanat.node.api.server import HttpsServer, serve, server_context
 from qanat.node.api.skip import SkipDelivery, create_skip_app
 from qanat.node.api.tls_seen import TlsSeen
+from qanat.node.instance import index_of, site_of
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
+from qanat.node.processes.guests import Guests
 from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 
@@ -33,6 +34,7 @@ class Doors:
     """Makes them.
 
     Attributes:
+        site: The instance whose doors they are.
         tls: Counts the handshakes at each of them.
         on_refused: Caller, status and message of every answer that is not 200.
         turned_away: Sockets that got no connection, by door and reason; see ``Entrance``.
@@ -53,7 +55,7 @@ class Doors:
 
     @property
     def _name(self) -> str:
-        return f"kme-{self.site}"
+        return f"kme-{site_of(self.site)}"
 
     @property
     def _is_pq_required(self) -> bool:
@@ -154,12 +156,16 @@ class Doors:
         return serve(
             create_border_app(self.gateway, kme_id=self._name, partner=partner),
             host="127.0.0.1",
-            port=urlsplit(self.config.network.partners[partner].own_url).port or 443,
+            port=urlsplit(self._own_url(self.config.network.partners[partner])).port or 443,
             certfile=self.credentials.certfile,
             keyfile=self.credentials.keyfile,
             cafile=self._state.partner_ca(partner),
             on_handshake=self.tls.at(f"etsi020-{partner}"),
         )
+
+    def _own_url(self, partner: Partner) -> str:
+        """At which this instance is reached."""
+        return (partner.own_url, *partner.own_standby_urls)[index_of(self.site)]
 
     def look(self) -> None:
         """Read pre-shared keys anew; whose key is gone is cut off. Call it every ``RELOAD_S``."""
@@ -167,11 +173,11 @@ class Doors:
         if "skip-psk" in self.https_doors:
             self.https_doors["skip-psk"].close_refused()
 
-    async def streams(self) -> AbstractAsyncContextManager[object]:
+    async def streams(self, guests: Guests) -> None:
         """ETSI 004, where it has a port; listens from now on."""
         port = self.config.ports.streams.get(self.site)
         if port is None:
-            return nullcontext()
+            return
         door = StreamDoor(self.gateway, kme_id=self._name, on_burned=self.gateway.burned, admits=self.admission.admits)
         context = server_context(
             certfile=self.credentials.certfile,
@@ -180,6 +186,6 @@ class Doors:
             is_pq_required=self._is_pq_required,
             on_handshake=self.tls.at("etsi004"),
         )
-        return await stream_entrance(
-            door.serve, "127.0.0.1", port, context, turned_away=self.turned_away.setdefault("etsi004", Counter())
-        )
+        turned_away = self.turned_away.setdefault("etsi004", Counter())
+        handler = guests.served(door.serve)
+        guests.come_by(await stream_entrance(handler, "127.0.0.1", port, context, turned_away=turned_away))

@@ -76,8 +76,12 @@ class Hub:
             async for frame in frames(reader):
                 message = HUB.decode(frame)
                 if isinstance(message, Hello):
-                    hello = message
-                    self._joined(message, writer)
+                    before, hello = hello, message
+                    if before is None:
+                        self._joined(message, writer)
+                    else:
+                        self._serves_no_more([site for site in before.sites if site not in message.sites], writer)
+                        self._serves([site for site in message.sites if site not in before.sites], writer)
                 else:
                     self._handle(message, writer)
         finally:
@@ -90,19 +94,25 @@ class Hub:
             self._lights[hello.process] = writer
             for link in self.view.network.links:
                 self.admin.shine(link)
-        for site in hello.sites:
+        self._serves(hello.sites, writer)
+
+    def _serves(self, sites: list[SiteId], writer: asyncio.StreamWriter) -> None:
+        for site in sites:
             self._kmes[site] = writer
             self.view.sites_up.add(site)
             self.loop.on_site(site)
+
+    def _serves_no_more(self, sites: list[SiteId], writer: asyncio.StreamWriter) -> None:
+        for site in sites:
+            if self._kmes.get(site) is writer:  # else another instance has taken over already
+                del self._kmes[site]
+                self.view.sites_up.discard(site)
 
     def _left(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.journal.write("note", f"{hello.process} has gone (process {hello.pid})")
         if self._lights.get(hello.process) is writer:
             del self._lights[hello.process]
-        for site in hello.sites:
-            if self._kmes.get(site) is writer:
-                del self._kmes[site]
-                self.view.sites_up.discard(site)
+        self._serves_no_more(hello.sites, writer)
 
     def _handle(self, message: HubMessage, writer: asyncio.StreamWriter) -> None:
         match message:

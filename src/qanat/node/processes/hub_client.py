@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from qanat.core.ids import SiteId
 from qanat.node.messages import HUB, Hello, HubMessage
-from qanat.node.wire import frames, keep_connected, write_frame
+from qanat.node.wire import frames, keep_connected, send_all, write_frame
 
 # Reports are of use while fresh: 8 links x 20 a second for half a minute. Older ones are dropped.
 QUEUE_LENGTH_MAX = 5_000
@@ -32,6 +32,15 @@ class HubClient:
         self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
         self._filled = asyncio.Event()
 
+    def announce(self, sites: list[SiteId]) -> None:
+        """From now on this process serves these sites: their commands come here."""
+        self._hello = Hello(self._hello.process, self._hello.pid, sites)
+        self.send(self._hello)
+
+    @property
+    def sites(self) -> list[SiteId]:
+        return list(self._hello.sites)
+
     def send(self, message: HubMessage) -> None:
         self._queue.append(HUB.encode(message))
         self._filled.set()
@@ -41,7 +50,7 @@ class HubClient:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         write_frame(writer, HUB.encode(self._hello))
-        sender = asyncio.create_task(self._send_all(writer))
+        sender = asyncio.create_task(send_all(writer, self._queue, self._filled))
         try:
             async for frame in frames(reader):
                 message = HUB.decode(frame)
@@ -49,12 +58,3 @@ class HubClient:
                     self._on_message(message)
         finally:
             sender.cancel()
-
-    async def _send_all(self, writer: asyncio.StreamWriter) -> None:
-        while True:
-            while self._queue:
-                write_frame(writer, self._queue.popleft())
-            await writer.drain()
-            self._filled.clear()
-            if not self._queue:
-                await self._filled.wait()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.records import Role
+from qanat.node.instance import instances_of
 from qanat.node.messages import AttackOn, HubMessage, Note
 from qanat.node.processes.auth_reserve import AuthReserve, ReserveExhausted, reserve_path
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
@@ -35,7 +36,10 @@ async def wake_all(ends: dict[LinkId, LinkEnd]) -> None:
 
 
 def outlets_of(config: ChildConfig, sites: set[SiteId]) -> dict[SiteId, KeyOutlet]:
-    return {site: KeyOutlet(config.sockets[kq1_socket(site)], site) for site in sorted(sites)}
+    return {
+        site: KeyOutlet([config.sockets[kq1_socket(name)] for name in instances_of(config.network, site)], site)
+        for site in sorted(sites)
+    }
 
 
 def _modules(config: ChildConfig) -> dict[LinkId, SimulatedTransmitter]:

@@ -12,6 +12,7 @@ import msgspec
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
 from qanat.core.secret import SecretBits
+from qanat.node.instance import own_or_first
 from qanat.node.statedir import StateDir
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def choice_path(state: StateDir, site: SiteId) -> Path:
-    return state.node(site) / "store.toml"
+    """A further instance (``mitte@2``) that has no file of its own shares the first one's."""
+    return own_or_first(state, site, "store.toml")
 
 
 def has_store(state: StateDir, site: SiteId) -> bool:

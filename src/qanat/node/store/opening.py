@@ -8,6 +8,9 @@ place. So one of the two files always opens the store.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,10 +20,12 @@ from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
 from qanat.crypto.shamir import Share
 from qanat.node.entropy import SystemEntropy
+from qanat.node.instance import site_of
 from qanat.node.kek import KekFile, Sealed, WrongRoot, kek_path, new_kek, next_path, shared_kek, write_next
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import chosen_server
 from qanat.node.store.sqlite import SqliteStore, WrongKek
+from qanat.node.store.waiting import Waiting
 
 if TYPE_CHECKING:
     from qanat.node.store.postgres import PostgresStore
@@ -36,45 +41,53 @@ def open_store(
     entropy: Entropy,
     is_recovering: bool = False,
     patience_s: float | None = None,
+    waiting: Waiting | None = None,
+    on_deposed: Callable[[], None] | None = None,
 ) -> SiteStore:
-    """The store of a site. Beside another instance of the site it returns when it is this one's turn.
+    """The store of a site, as one instance of its KME opens it: beside another one it returns when its turn has come.
 
     Args:
         root: The root key, if the site's KEK is sealed.
         patience_s: How long to wait for another instance; None is for ever.
+        waiting, on_deposed: As ``PostgresStore``.
 
     Raises:
         Sealed: the KEK needs a root key.
         EnvironmentProblem: as ``SqliteStore`` or ``PostgresStore``; or ``store.toml`` cannot be used.
     """
     path = kek_path(state, site)
+    opened = partial(
+        _opened,
+        state,
+        site,
+        root=root,
+        entropy=entropy,
+        is_recovering=is_recovering,
+        patience_s=patience_s,
+        waiting=waiting,
+        on_deposed=on_deposed,
+    )
     try:
-        store = _opened(state, site, KekFile.load(path), root, entropy, is_recovering, patience_s)
+        store = opened(KekFile.load(path))
     except WrongKek:
         if not next_path(path).exists():
             raise
-        return _opened_with_next(state, site, path, root, entropy, is_recovering, patience_s)
+        return _opened_with_next(path, opened)
     next_path(path).unlink(missing_ok=True)  # of a change that was not committed
     return store
 
 
-def _opened_with_next(
-    state: StateDir,
-    site: SiteId,
-    path: Path,
-    root: SecretBits | None,
-    entropy: Entropy,
-    is_recovering: bool,
-    patience_s: float | None,
-) -> SiteStore:
+def _opened_with_next(path: Path, opened: Callable[[KekFile], SiteStore]) -> SiteStore:
     file = KekFile.load(next_path(path))
     try:
-        store = _opened(state, site, file, root, entropy, is_recovering, patience_s)
+        store = opened(file)
     except Sealed:
         # The development KEK no longer opens the store, so the change to shares was committed.
         os.replace(next_path(path), path)
         raise
-    os.replace(next_path(path), path)
+    # An instance that shares this folder may have finished its own change while we waited for our turn.
+    with suppress(FileNotFoundError):
+        os.replace(next_path(path), path)
     return store
 
 
@@ -82,10 +95,13 @@ def _opened(
     state: StateDir,
     site: SiteId,
     file: KekFile,
+    *,
     root: SecretBits | None,
     entropy: Entropy,
     is_recovering: bool,
     patience_s: float | None,
+    waiting: Waiting | None,
+    on_deposed: Callable[[], None] | None,
 ) -> SiteStore:
     try:
         kek = file.kek(root)
@@ -98,12 +114,14 @@ def _opened(
 
             return PostgresStore(
                 server,
-                site=site,
+                site=site_of(site),
                 kek=kek.reveal(),  # as below
                 entropy=entropy,
                 fence=state.fence(site),
                 patience_s=patience_s,
                 is_recovering=is_recovering,
+                waiting=waiting,
+                on_deposed=on_deposed,
             )
         return SqliteStore(
             state.store(site),

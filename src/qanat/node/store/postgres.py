@@ -11,7 +11,7 @@ Sealed as in SQLite: names, sizes and ids are readable to the server, no key bit
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from qanat.node.store.fence import Fence
 from qanat.node.store.leased import LeaseLost
 from qanat.node.store.lock import StoreLock
 from qanat.node.store.piece_seal import kek_probe, opened_piece, rewrapped, sealed_piece
+from qanat.node.store.postgres_schema import SILENCE_IS_LONG, SILENCE_IS_SHORT
 from qanat.node.store.postgres_session import Server, Session
 from qanat.node.store.sqlite import StoreIsOld
+from qanat.node.store.waiting import Waiting
 
 _records = msgspec.msgpack.Decoder(PieceRecord)
 _grants = msgspec.msgpack.Decoder(GrantRecord)
@@ -51,6 +53,9 @@ class PostgresStore:
         fence: The file of this machine that remembers how far the store came (``fence.py``).
         patience_s: How long to wait for another instance; None is for ever.
         is_recovering: Open an old copy too. Only to destroy the keys in it (``km.recovery``).
+        waiting: Told how the wait goes, and may end it.
+        on_deposed: Called once, from the thread that writes, when the turn is over. Then ``load`` asks for no other
+            turn: whoever waits for one begins with a new store.
 
     Raises:
         LeaseLost: the database cannot be reached, or another instance served for ``patience_s``.
@@ -69,11 +74,15 @@ class PostgresStore:
         fence: Path,
         patience_s: float | None = None,
         is_recovering: bool = False,
+        waiting: Waiting | None = None,
+        on_deposed: Callable[[], None] | None = None,
     ) -> None:
+        self._waiting, self._on_deposed = waiting or Waiting(), on_deposed
         self._server, self._site, self._kek, self._entropy = server, site, kek, entropy
         self._next_kek: bytes | None = None  # of the open transaction, once it re-wrapped
         self._is_open = False
         self._has_written = False
+        self._is_building = False
         self._session: Session | None = None
         self._heard_s = 0.0
         self._lock = StoreLock(fence)  # a fence is one instance's: a second writer could lower it
@@ -100,7 +109,9 @@ class PostgresStore:
                     lease.follow(session, self._fence, str(self._server))
                 if end_s is not None and time.monotonic() >= end_s:
                     raise LeaseLost(f"another instance of {self._site} serves database {self._server}")
-                time.sleep(LOOK_S)
+                lease.check_kek(session, self._kek, str(self._server))  # told now, not when the turn comes
+                self._waiting.stand_by()
+                self._waiting.pause(LOOK_S)
             lease.check_kek(session, self._kek, str(self._server))  # it may have been changed while we waited
             with self._fence_told():
                 self._turn = lease.take(session, self._fence, self._entropy, str(self._server), is_recovering)
@@ -108,11 +119,18 @@ class PostgresStore:
             session.close()
             raise
         self._session = session
+        self._is_building = False
 
     def _drop(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+    def _lose(self) -> None:
+        """Our turn is over."""
+        self._drop()
+        if self._on_deposed is not None:
+            self._on_deposed()
 
     def close(self) -> None:
         """The end of the session lets the next instance in."""
@@ -124,6 +142,7 @@ class PostgresStore:
 
     def beat(self) -> None:
         """As ``Leased``."""
+        self._end_building()
         if self._session is None or time.monotonic() - self._heard_s >= BEAT_S:
             self._run("SELECT 1")
 
@@ -140,13 +159,25 @@ class PostgresStore:
         try:
             rows = self._session.run(statement, **values)
         except LeaseLost:
-            self._drop()
+            self._lose()
             raise
         self._heard_s = time.monotonic()
         return rows
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
+        self._end_building()
+        with self._transaction():
+            yield
+
+    def _end_building(self) -> None:
+        """Whoever called ``load`` has built its engine."""
+        if self._is_building:
+            self._is_building = False
+            self._run(SILENCE_IS_SHORT)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         if self._is_open:
             raise LocalProtocolError("a transaction is already open")
         self._run("BEGIN")
@@ -176,7 +207,7 @@ class PostgresStore:
         if found == [self._turn.row()]:
             return
         self._run("ROLLBACK")
-        self._drop()
+        self._lose()
         if found and found[0][0] > self._turn.epoch:
             raise LeaseLost(f"this instance of {self._site} was deposed: another one has database {self._server}")
         raise StoreIsOld(f"database {self._server} was replaced while the KME was running")
@@ -191,6 +222,16 @@ class PostgresStore:
 
     # --- reading
 
+    @property
+    def epoch(self) -> int:
+        """The number of this turn: higher than that of every turn before, of any instance."""
+        return self._turn.epoch
+
+    def facts(self, kind: str) -> dict[str, bytes]:
+        """Facts of one kind, without loading the rest."""
+        rows = self._run("SELECT name, value FROM fact WHERE kind=:kind", kind=kind)
+        return {str(name): bytes(value) for name, value in rows}
+
     def load(self) -> Snapshot:
         """As the contract; an instance that was deposed asks for its turn first.
 
@@ -200,11 +241,13 @@ class PostgresStore:
             LeaseLost: another instance serves.
             StoreIsOld: the database was put back.
         """
-        if self._session is None:
+        if self._session is None and self._on_deposed is None:
             self._join(REJOIN_S)
         if self._is_open:
             return self._snapshot()
-        with self.transaction():
+        self._run(SILENCE_IS_LONG)
+        self._is_building = True
+        with self._transaction():
             return self._snapshot()
 
     def _snapshot(self) -> Snapshot:

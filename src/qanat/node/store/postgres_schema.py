@@ -28,13 +28,18 @@ CREATE TABLE IF NOT EXISTS fact (kind TEXT, name TEXT, value BYTEA NOT NULL, PRI
 INSERT INTO lease VALUES (true, 0, 0) ON CONFLICT DO NOTHING;
 """
 
-SILENCE_S_MAX = 4  # after it the server ends the session of an instance that hangs, and another takes over
+SILENCE_S_MAX = 3  # after it the server ends the session of an instance that hangs, and another takes over
+# An instance whose turn begins reads the whole store and builds its engine from it, and says nothing meanwhile.
+BUILDING_S_MAX = 120
+
+SILENCE_IS_SHORT = f"SET idle_session_timeout = '{SILENCE_S_MAX}s'"
+SILENCE_IS_LONG = f"SET idle_session_timeout = '{BUILDING_S_MAX}s'"
 
 # synchronous_commit=on: a commit is on the server's disk, and on a synchronous standby's where there is one.
 # The server judges silence by its own clock; no clock of an instance matters.
 SETTINGS = (
     "SET synchronous_commit = on",
-    f"SET idle_session_timeout = '{SILENCE_S_MAX}s'",
+    SILENCE_IS_SHORT,
     f"SET idle_in_transaction_session_timeout = '{SILENCE_S_MAX}s'",
     "SET tcp_keepalives_idle = 1",
     "SET tcp_keepalives_interval = 1",

@@ -86,8 +86,8 @@ class Session:
     def _connected(self) -> Connection:
         server = self._server
         password = None if server.password is None else server.password.reveal().decode()  # to the server, under TLS
-        try:
-            with self._told():
+        with self._told():
+            try:
                 return Connection(
                     server.user,
                     database=server.database,
@@ -99,15 +99,15 @@ class Session:
                     timeout=SILENCE_S_MAX,
                     application_name="qanat",
                 )
-        except OSError as error:
-            raise EnvironmentProblem(f"the TLS files for database {server} cannot be used: {error}") from None
+            except (FileNotFoundError, PermissionError, ssl.SSLError) as error:
+                raise EnvironmentProblem(f"the TLS files for database {server} cannot be used: {error}") from None
 
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Only the server's own sentence is repeated: details may hold values."""
         try:
             yield
-        except InterfaceError:
+        except (InterfaceError, OSError):  # the driver lets some errors of the socket through
             self.is_dead = True
             raise LeaseLost(f"database {self._server} cannot be reached, or ended this session") from None
         except DatabaseError as error:

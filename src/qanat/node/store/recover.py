@@ -7,6 +7,7 @@ from qanat.core.ids import SiteId
 from qanat.core.secret import SecretBits
 from qanat.km.recovery import discard_keys
 from qanat.node.entropy import SystemEntropy
+from qanat.node.instance import site_of
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import has_store
 from qanat.node.store.opening import open_store
@@ -30,6 +31,6 @@ def recover(state: StateDir, site: SiteId, root: SecretBits | None = None) -> in
         )
     store = open_store(state, site, root=root, entropy=SystemEntropy(), is_recovering=True, patience_s=0)
     try:
-        return discard_keys(site, store)
+        return discard_keys(site_of(site), store)
     finally:
         store.close()
