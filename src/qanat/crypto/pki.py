@@ -101,7 +101,8 @@ def issue(
     Args:
         role: KME and controller leaves serve and call, SAE and admin leaves call only.
         identity: Site, SAE or operator.
-        hosts: DNS names and IP addresses at which a server is reached. At least one for a KME.
+        hosts: DNS names and IP addresses at which a server is reached. At least one for a KME; an SAE that has some
+            may serve there too: keys of its streams are pushed to it.
         days: Cut short where the CA ends earlier.
 
     Raises:
@@ -120,6 +121,7 @@ def sign_request(
     csr: bytes,
     now: datetime,
     days: int,
+    hosts: list[str] | None = None,
 ) -> bytes:
     """A leaf for a key that stays where it was made. Only the key is taken from the request: who it is, the CA says.
 
@@ -136,7 +138,7 @@ def sign_request(
         raise CertificateRefused("the request's key is not ECDSA on P-256 or P-384")
     if not request.is_signature_valid:
         raise CertificateRefused("the request is not signed by its own key")
-    return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), [], request, now, days, None)
+    return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), hosts or [], request, now, days, None)
 
 
 def revocation_list(*, ca_cert: bytes, ca_key: bytes, serials: Sequence[int], now: datetime, days: int) -> bytes:
@@ -186,11 +188,17 @@ def _leaf(
         .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(is_ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(_USAGES[who.role]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(_usages(who.role, hosts)), critical=False)
         .add_extension(x509.SubjectAlternativeName([*names, x509.UniformResourceIdentifier(who.urn)]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     return _signed(builder, signer)
+
+
+def _usages(role: CertificateRole, hosts: list[str]) -> tuple[x509.ObjectIdentifier, ...]:
+    """An application calls, and serves only where it was given a place."""
+    is_serving = role is CertificateRole.SAE and bool(hosts)
+    return (ExtendedKeyUsageOID.SERVER_AUTH, *_USAGES[role]) if is_serving else _USAGES[role]
 
 
 def _check_dates(now: datetime, days: int) -> None:

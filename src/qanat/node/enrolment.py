@@ -17,6 +17,7 @@ from qanat.core.ids import SaeId
 from qanat.crypto.pki import issue, revocation_list, sign_request
 from qanat.node.access import CRL, crl_from_bytes
 from qanat.node.issued import held, note_issued, rows_of
+from qanat.node.pki import hosts_of
 from qanat.node.privatefile import private_folder, write_private
 from qanat.node.statedir import StateDir
 
@@ -61,18 +62,29 @@ def enrol(state: StateDir, sae: SaeId, *, days: int, folder: Path | None, csr: b
             "`qanat up` would replace both. Say with --out where it goes"
         )
     cert, key = _ca(state)
-    now = datetime.now(UTC)
+    now, hosts = datetime.now(UTC), _hosts(state, sae)
     target = folder or state.sae(sae)
     private_folder(target)
     _check_target(target, sae, has_key=csr is None)
     if csr is not None:
-        leaf = sign_request(ca_cert=cert, ca_key=key, role="sae", identity=sae, csr=csr, now=now, days=days)
+        leaf = sign_request(
+            ca_cert=cert, ca_key=key, role="sae", identity=sae, csr=csr, now=now, days=days, hosts=hosts
+        )
     else:
-        leaf, leaf_key = issue(ca_cert=cert, ca_key=key, role="sae", identity=sae, hosts=[], now=now, days=days)
+        leaf, leaf_key = issue(ca_cert=cert, ca_key=key, role="sae", identity=sae, hosts=hosts, now=now, days=days)
         write_private(target / "key.pem", leaf_key)
     note_issued(state.sae_ca, leaf)
     write_private(target / "cert.pem", leaf)
     return target
+
+
+def _hosts(state: StateDir, sae: SaeId) -> list[str]:
+    """Where the application may serve: what `qanat up` wrote into its certificate from the network file's push_url."""
+    certfile = state.sae(sae) / "cert.pem"
+    try:
+        return sorted(hosts_of(x509.load_pem_x509_certificate(certfile.read_bytes())))
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return []
 
 
 def _check_target(folder: Path, sae: SaeId, *, has_key: bool) -> None:

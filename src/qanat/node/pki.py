@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
@@ -80,6 +83,17 @@ def admitting_ca(state: StateDir) -> Path:
     return state.sae_ca / "cert.pem"
 
 
+def push_hosts(network: Network, sae: SaeId) -> list[str]:
+    """Where an application serves: the host of its ``push_url``, if it has one."""
+    url = network.saes[sae].push_url
+    host = urlsplit(url or "").hostname
+    if host is None:
+        return []
+    with suppress(ValueError):
+        host = str(ip_address(host))  # one spelling of each, as it is read back from a certificate
+    return [host]
+
+
 def identity_credentials(state: StateDir, name: str) -> Credentials:
     """Of ``CONTROLLER`` or ``ADMIN``."""
     return _credentials(state, state.identity(name))
@@ -110,7 +124,7 @@ def provision(
         provide_kek(state, site)
     applications.revoked = _revoked(state)
     for sae in network.saes:
-        applications.provide(state.sae(sae), "sae", sae, [])
+        applications.provide(state.sae(sae), "sae", sae, push_hosts(network, sae))
     operators.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
     operators.provide(state.identity(ADMIN), "admin", ADMIN, [])
     return done
@@ -164,7 +178,7 @@ class _Ca:
         private_folder(folder)
         certfile, keyfile, urn = folder / "cert.pem", folder / "key.pem", f"urn:qanat:{role}:{name}"
         is_first = not certfile.exists()
-        if not is_first and self._still_good(certfile, keyfile, urn):
+        if not is_first and self._still_good(certfile, keyfile, urn, hosts if role == "sae" else []):
             self.done.kept.append(urn)
             return
         if not is_first and self._is_of_before(certfile):
@@ -194,7 +208,7 @@ class _Ca:
         note_issued(self.folder, cert)
         return cert, key
 
-    def _still_good(self, certfile: Path, keyfile: Path, urn: str) -> bool:
+    def _still_good(self, certfile: Path, keyfile: Path, urn: str, hosts: list[str]) -> bool:
         """Raises:
         EnvironmentProblem: the certificate is another CA's, which is not ours to overwrite.
         """
@@ -212,6 +226,7 @@ class _Ca:
         return (
             _is_signed_by(leaf, self.certificate)
             and _urns(leaf) == [urn]
+            and set(hosts) <= hosts_of(leaf)
             and leaf.not_valid_before_utc
             <= self.now
             < leaf.not_valid_after_utc - min(RENEW_BEFORE, lifetime / RENEW_PART)
@@ -272,6 +287,14 @@ def _urns(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return names.value.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def hosts_of(certificate: x509.Certificate) -> set[str]:
+    """Names and addresses at which its holder may serve."""
+    from cryptography import x509
+
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
 
 
 def _is_signed_by(leaf: x509.Certificate, ca: x509.Certificate) -> bool:

@@ -11,14 +11,16 @@ from urllib.parse import urlsplit
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
 from qanat.node.access import Admission
-from qanat.node.api.app import create_app
+from qanat.node.api.app import KeyDelivery, create_app
 from qanat.node.api.etsi004 import StreamDoor
+from qanat.node.api.etsi004_push import create_push_app
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
 from qanat.node.api.skip import create_skip_app
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
+from qanat.node.processes.pushers import Pushers
 from qanat.node.statedir import StateDir
 from qanat.node.wire import served
 
@@ -35,6 +37,7 @@ class Doors:
     site: SiteId
     credentials: Credentials
     gateway: Gateway
+    pushers: Pushers
     admission: Admission
     entropy: Entropy
     on_refused: Callable[[str, int, str], None]
@@ -52,7 +55,7 @@ class Doors:
         return StateDir(self.config.state)
 
     def https(self, partners: Iterable[str]) -> list[HttpsServer]:
-        """ETSI 014, SKIP where it has a port, and ETSI 020 for each partner whose CA is known."""
+        """ETSI 014; SKIP and ETSI 004's push mode where they have a port; ETSI 020 for partners whose CA is known."""
         ports, policy = self.config.ports, self.config.network.policy
         app = create_app(
             self.gateway,
@@ -62,7 +65,7 @@ class Doors:
             on_refused=self.on_refused,
             redelivery_s=policy.redelivery_s,
         )
-        apps = {ports.key_delivery[self.site]: app}
+        apps: dict[int, KeyDelivery] = {ports.key_delivery[self.site]: app}
         if self.site in ports.skip:
             apps[ports.skip[self.site]] = create_skip_app(
                 self.gateway,
@@ -71,6 +74,14 @@ class Doors:
                 entropy=self.entropy,
                 calls_per_s=policy.calls_per_s,
                 on_burned=self.gateway.burned,
+                on_refused=self.on_refused,
+            )
+        if self.site in ports.push:
+            apps[ports.push[self.site]] = create_push_app(
+                self.gateway,
+                self.pushers,
+                kme_id=self._name,
+                calls_per_s=policy.calls_per_s,
                 on_refused=self.on_refused,
             )
         doors = [

@@ -31,13 +31,14 @@ from qanat.node.messages import (
     StoreStatus,
     key_block_from_message,
 )
-from qanat.node.pki import kme_credentials
+from qanat.node.pki import Credentials, admitting_ca, kme_credentials
 from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
 from qanat.node.processes.doors import Doors
 from qanat.node.processes.gateway import Gateway, look_away
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.processes.pushers import Pushers
 from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
@@ -78,11 +79,13 @@ class SiteKme:
             trail=self.trail,
         )
         self.gateway = Gateway(self.thread, self._sealing)
+        self._pushers = self._make_pushers()
         self._doors = Doors(
             config=config,
             site=site,
             credentials=self._credentials,
             gateway=self.gateway,
+            pushers=self._pushers,
             admission=self._admission,
             entropy=self._entropy,
             on_refused=self._refused,
@@ -100,6 +103,17 @@ class SiteKme:
                 continue
             lines[partner.id] = BorderLine(partner, self._credentials, cafile, self._border_answered)
         return lines
+
+    def _make_pushers(self) -> Pushers:
+        """To applications at this site that the network file gives a place, by certificates of their CA alone."""
+        files = Credentials(self._credentials.certfile, self._credentials.keyfile, admitting_ca(self._state))
+        return Pushers(
+            thread=self.thread,
+            network=self._config.network,
+            context=client_context(files, is_pq_required=self._is_pq_required),
+            admits=self._admission.admits,
+            tell=lambda text: self._hub.send(Note("note", f"{self._site}: {text}")),
+        )
 
     async def _border_answered(self, number: int, status_code: int) -> None:
         await self.thread.call(lambda kme, _now_ns: kme.border.answered(number, status_code))
@@ -203,12 +217,13 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(
-                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
-            )
+            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | self._counts()))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
+
+    def _counts(self) -> dict[str, object]:
+        return {"audit": self.trail.counts(), "push": self._pushers.report()}
 
     async def run(self, started: asyncio.Event) -> None:
         """Open everything, then serve until cancelled. A sealed KME answers 503 until it is unsealed."""
@@ -238,6 +253,7 @@ class SiteKme:
             await self._serve_open(doors, started)
         finally:
             await _stop(doors)  # before the thread: what was asked is still answered
+            await self._pushers.stop()
             await self.thread.stop()
 
     async def _serve_open(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
@@ -255,6 +271,7 @@ class SiteKme:
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
         )
         streams = await self._doors.streams()
+        await self._pushers.resume()
         started.set()
         async with peers, modules, streams, asyncio.TaskGroup() as group:
             group.create_task(self._report())
