@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 from qanat.core.errors import RemoteProtocolError
@@ -47,7 +46,8 @@ class PushLine:
         try:
             reader, writer = await self._connected()
             self._check_peer()
-            answer = await asyncio.wait_for(self._exchange(reader, writer, path, body), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                answer = await self._exchange(reader, writer, path, body)
         except (OSError, EOFError, TimeoutError, ssl.SSLError) as error:
             await self.close()
             raise EndpointFailed(f"{self._sae} at {self._authority}: {type(error).__name__}") from None
@@ -65,10 +65,10 @@ class PushLine:
         if self._open is not None and not self._open[0].at_eof() and not self._open[1].is_closing():
             return self._open
         await self.close()
-        opening = asyncio.open_connection(
-            self._host, self._port, ssl=self._context, server_hostname=self._host, ssl_handshake_timeout=CONNECT_S
-        )
-        self._open = await asyncio.wait_for(opening, 2 * CONNECT_S)
+        async with asyncio.timeout(2 * CONNECT_S):
+            self._open = await asyncio.open_connection(
+                self._host, self._port, ssl=self._context, server_hostname=self._host, ssl_handshake_timeout=CONNECT_S
+            )
         self._peer = peer_of(self._open[1].transport)
         return self._open
 
@@ -100,5 +100,4 @@ class PushLine:
     async def close(self) -> None:
         if self._open is not None:
             writer, self._open = self._open[1], None
-            with suppress(OSError, TimeoutError):
-                await asyncio.wait_for(close(writer), 1.0)
+            await close(writer)

@@ -32,6 +32,7 @@ STREAMS_MAX, STREAMS_PER_SAE_MAX = 256, 32
 PATIENCE_S = 60.0  # as long as the longest redelivery of ETSI 014
 RETRY_S, RETRY_S_MAX = 0.1, 5.0
 LOOK_S, LOOK_S_MAX = 0.02, 0.25  # how often the store is asked for a chunk that is not there yet
+STOP_S = 1.0  # how long a task that ends may take to book what it had
 REST_LOOK_S = 5.0  # a stream that rests may have been closed
 
 _log = logging.getLogger(__name__)
@@ -126,10 +127,11 @@ class Pushers:
 
     async def stop(self) -> None:
         """End all; chunks in flight are burned. Call it before the store's thread stops."""
-        tasks = [one.task for one in self._pushed.values() if one.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = {one.task for one in self._pushed.values() if one.task is not None}
+        while tasks:  # again: ``wait_for`` of Python 3.11 forgets a cancellation that meets its result
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=STOP_S)
 
     async def _run(self, one: _Pushed) -> None:
         try:
@@ -183,11 +185,16 @@ class Pushers:
         end_s, pause_s, is_confirmed = time.monotonic() + self._patience_s, RETRY_S, False
         try:
             while not (is_confirmed := await self._try(one, body)):
-                if time.monotonic() > end_s or not await self._is_wanted(one):
+                if time.monotonic() > end_s:
                     break
-                self.counts.retries += 1
                 await _wait(one.asked_again, pause_s)
                 pause_s = min(2 * pause_s, RETRY_S_MAX)
+                if one.asked_again.is_set():
+                    one.asked_again.clear()
+                    end_s, pause_s = time.monotonic() + self._patience_s, RETRY_S
+                if await self._since(one) != one.since_ns:
+                    break
+                self.counts.retries += 1
         finally:
             if is_confirmed:
                 self.counts.confirmed += 1
@@ -203,26 +210,22 @@ class Pushers:
             return False
         return is_confirmation(answer.status_code, answer.body)
 
-    async def _is_wanted(self, one: _Pushed) -> bool:
-        """Is the stream still open? A chunk of one that was closed meanwhile is not offered again."""
+    async def _since(self, one: _Pushed) -> int | None:
+        """When the stream of this name began that is open now; a chunk of another one is not offered again."""
         try:
-            return await self._thread.call(lambda kme, _now_ns: kme.pushed_since(one.stream) == one.since_ns)
+            return await self._thread.call(lambda kme, _now_ns: kme.pushed_since(one.stream))
         except StoreFailed:
-            return True
+            return one.since_ns
 
     async def _rested(self, one: _Pushed) -> bool:
         """Wait until its application asks again; False when the stream is over."""
-        if not await self._is_wanted(one):
-            return False
-        if not one.asked_again.is_set():
+        if await self._since(one) == one.since_ns and not one.asked_again.is_set():
             self._tell(f"{one.sae} does not confirm what is pushed to it: one chunk burned, its stream rests")
         one.is_resting = True
-        while not one.asked_again.is_set():
+        while (since := await self._since(one)) == one.since_ns and not one.asked_again.is_set():
             await _wait(one.asked_again, REST_LOOK_S)
-            if not await self._is_wanted(one):
-                return False
         one.is_resting = False
-        return True
+        return since is not None
 
     async def _burn(self) -> None:
         self.counts.burned += 1
@@ -232,4 +235,5 @@ class Pushers:
 
 async def _wait(event: asyncio.Event, limit_s: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), limit_s)
+        async with asyncio.timeout(limit_s):
+            await event.wait()
