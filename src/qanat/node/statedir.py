@@ -4,6 +4,7 @@ ca/                                    the CA of the KMEs, by which applications
 ca-applications/, ca-operators/        the CAs of applications, and of controller and admin
 access/                                revoked.crl, allowed.txt: applications that may not call, or that alone may
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
+nodes/<site>/skip-psk.json             pre-shared keys of routers
 nodes/<site>/store.db                  its key store
 nodes/<site>/store.toml                or where its PostgreSQL database is
 fences/<site>                          how far that store came: not part of a backup

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,7 @@ from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 from qanat.node.sealing import Sealing
+from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 from qanat.node.store.opening import SiteStore, finish, open_store, rotate
 from qanat.node.wire import frames, served, write_frame
@@ -88,6 +90,7 @@ class SiteKme:
             pushers=self._pushers,
             admission=self._admission,
             entropy=self._entropy,
+            psks=PskBook(self._state, site),
             on_refused=self._refused,
         )
 
@@ -208,6 +211,7 @@ class SiteKme:
         while True:
             await asyncio.sleep(RELOAD_S)
             self._admission.look()
+            self._doors.look()
 
     async def _report(self) -> None:
         while True:
@@ -217,13 +221,12 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | self._counts()))
+            turned_away = {door: dict(counts) for door, counts in self._doors.turned_away.items()}
+            more = {"audit": self.trail.counts(), "turned_away": turned_away, "push": self._pushers.report()}
+            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | more))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
-
-    def _counts(self) -> dict[str, object]:
-        return {"audit": self.trail.counts(), "push": self._pushers.report()}
 
     async def run(self, started: asyncio.Event) -> None:
         """Open everything, then serve until cancelled. A sealed KME answers 503 until it is unsealed."""
@@ -266,6 +269,7 @@ class SiteKme:
             self._credentials,
             self._from_peer,
             is_pq_required=self._is_pq_required,
+            turned_away=self._doors.turned_away.setdefault("peers", Counter()),
         )
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]
