@@ -14,38 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live_pair import LINK, LiveKmes, LivePair, context_of, network_text
+from live_pair import LivePair
+from push_pair import ENDPOINTS, ask
 
 from qanat.core.ids import SaeId, SiteId
 from qanat.crypto.pki import issue
 from qanat.km.push_documents import KEY_MATERIAL, PREFIX
 from qanat.km.stream_types import StreamStatus
 from qanat.node.pki import Credentials
-from qanat.node.supervisor import free_ports
 from qanat.sae.chunk_receiver import ChunkReceiver
 from qanat.sae.pushed_streams import AsyncPushedStream, PushedStream
 from qanat.sae.streams import KeyStream, StreamEnded
-
-PUSHED = ("m0", "s0", "m1", "s2", "m3")  # m2, s1 and s3 have no push_url
-ENDPOINTS: dict[str, int] = {}
-
-
-@pytest.fixture(scope="module")
-def pushing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
-    text = network_text(2, 4)
-    ENDPOINTS.update(zip(PUSHED, islice(free_ports(), 60, 60 + len(PUSHED)), strict=True))
-    for sae, port in ENDPOINTS.items():
-        text = text.replace(f'id = "{sae}"\n', f'id = "{sae}"\npush_url = "https://127.0.0.1:{port}"\n')
-    with LiveKmes(tmp_path_factory.mktemp("push"), text=text) as kmes:
-        kmes.feed(LINK, 4)
-        pair = LivePair(kmes)
-        pair.wait_for_keys()
-        yield pair
 
 
 def files_of(pair: LivePair, sae: str) -> dict[str, Path]:
@@ -70,20 +53,6 @@ def pushed(pair: LivePair, me: str, peer: str, receiver: ChunkReceiver, **option
 
 def pulled(pair: LivePair, me: str, peer: str, **options: Any) -> KeyStream:
     return KeyStream(**files_of(pair, me), **(place_of(pair, me, peer, "streams") | options))
-
-
-def ask(pair: LivePair, sae: str, verb: str, call: str, body: Any = None) -> tuple[int, Any]:
-    """One REST call; an answer without content is None."""
-    import http.client  # noqa: PLC0415
-
-    context = context_of(pair.kmes.credentials(sae))
-    line = http.client.HTTPSConnection("127.0.0.1", pair.kmes.ports.push[pair.site(sae)], context=context, timeout=15)
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    line.request(verb, call if call.startswith("/") else f"{PREFIX}/{call}", data)
-    answer = line.getresponse()
-    found = answer.read()
-    line.close()
-    return answer.status, json.loads(found) if found else None
 
 
 def opened(pair: LivePair, me: str, peer: str, **more: Any) -> str:

@@ -10,11 +10,11 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from live_pair import LivePair
+from push_pair import ask
 from schemathesis import GenerationMode
 
 from qanat.node.api import openapi004
 from qanat.node.api.etsi004_push import VERBS
-from tests.conformance.test_etsi004_push import ask, pushing  # noqa: F401 - a fixture
 
 SEED = 20_200_804
 EXAMPLES = 40
@@ -53,7 +53,7 @@ def test_it_has_the_calls_and_members_of_the_published_documents() -> None:
     assert set(DOCUMENT["webhooks"]["key-material"]["post"]["responses"]) == {"201"}
 
 
-def test_any_sae_reads_it(pushing: LivePair) -> None:  # noqa: F811
+def test_any_sae_reads_it(pushing: LivePair) -> None:
     assert ask(pushing, "m2", "GET", "/openapi.json") == (200, DOCUMENT)
 
 
@@ -62,7 +62,7 @@ def test_any_sae_reads_it(pushing: LivePair) -> None:  # noqa: F811
 def test_random_requests_get_the_answers_that_the_document_names(
     pushing: LivePair,
     call: str,
-    mode: GenerationMode,  # noqa: F811
+    mode: GenerationMode,
 ) -> None:
     files, codes = pushing.kmes.credentials("m0"), Counter[int]()
     operation = schemathesis.openapi.from_dict(openapi004.document())[f"{PREFIX}/{call}"][VERBS[call]]
