@@ -247,7 +247,7 @@ def test_keys_go_to_no_other_application_than_the_one_that_asked(pushing: LivePa
     ca = pushing.kmes.state.sae_ca
     cert, key = issue(
         ca_cert=(ca / "cert.pem").read_bytes(), ca_key=(ca / "key.pem").read_bytes(), role="sae", identity="m2",
-        hosts=["127.0.0.1"], now=datetime.now(UTC), days=1,
+        hosts=["127.0.0.1"], now=datetime.now(UTC), days=1, is_serving=True,
     )  # fmt: skip
     for name, data in (("cert.pem", cert), ("key.pem", key)):
         (tmp_path / name).write_bytes(data)

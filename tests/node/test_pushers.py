@@ -84,7 +84,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Credentials]:
     cas = {role: make_ca(common_name=f"push {role}", now=now, days=1) for role in ("kme", "sae")}
     for role, name in (("kme", "a"), ("sae", "a1"), ("sae", "a2")):
         cert, key = issue(
-            ca_cert=cas[role][0], ca_key=cas[role][1], role=role, identity=name, hosts=["127.0.0.1"], now=now, days=1
+            ca_cert=cas[role][0],
+            ca_key=cas[role][1],
+            role=role,
+            identity=name,
+            hosts=["127.0.0.1"],
+            now=now,
+            days=1,
+            is_serving=role == "sae",
         )
         trusted = cas["sae" if role == "kme" else "kme"][0]
         paths = [folder / f"{name}-{word}.pem" for word in ("cert", "key", "ca")]

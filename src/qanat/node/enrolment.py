@@ -71,7 +71,9 @@ def enrol(state: StateDir, sae: SaeId, *, days: int, folder: Path | None, csr: b
             ca_cert=cert, ca_key=key, role="sae", identity=sae, csr=csr, now=now, days=days, hosts=hosts
         )
     else:
-        leaf, leaf_key = issue(ca_cert=cert, ca_key=key, role="sae", identity=sae, hosts=hosts, now=now, days=days)
+        leaf, leaf_key = issue(
+            ca_cert=cert, ca_key=key, role="sae", identity=sae, hosts=hosts, now=now, days=days, is_serving=bool(hosts)
+        )
         write_private(target / "key.pem", leaf_key)
     note_issued(state.sae_ca, leaf)
     write_private(target / "cert.pem", leaf)

@@ -203,7 +203,14 @@ class _Ca:
                 "private key back for this start."
             )
         cert, key = issue(
-            ca_cert=self.pem, ca_key=self.key, role=role, identity=name, hosts=hosts, now=self.now, days=LEAF_DAYS
+            ca_cert=self.pem,
+            ca_key=self.key,
+            role=role,
+            identity=name,
+            hosts=hosts,
+            now=self.now,
+            days=LEAF_DAYS,
+            is_serving=bool(hosts),
         )
         note_issued(self.folder, cert)
         return cert, key
