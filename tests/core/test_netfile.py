@@ -154,3 +154,13 @@ def test_a_mistake_in_the_weather_is_named_with_its_line(text: str, key: str, wo
     assert words in problem.message
     assert problem.line is not None
     assert key in whole.splitlines()[problem.line - 1]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "https://x/path", "https://:8443", "https://x:99999", "https://"]
+)
+def test_keys_are_pushed_to_nothing_that_is_no_place(url: str) -> None:
+    text = TINY.replace("[[saes]]\n", f'[[saes]]\npush_url = "{url}"\n', 1)
+    with pytest.raises(NetworkFileError) as caught:
+        network_from_toml(text)
+    assert any("push_url" in problem.place for problem in problems_of(caught.value))

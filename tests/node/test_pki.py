@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network, Sae, Site
 from qanat.crypto.pki import issue, make_ca
+from qanat.node.enrolment import enrol
 from qanat.node.kek import read_kek
 from qanat.node.pki import (
     CA_DAYS,
     LEAF_DAYS,
     Credentials,
+    hosts_of,
     identity_credentials,
     kme_credentials,
     provision,
@@ -228,3 +232,20 @@ def test_each_site_has_its_own_kek_and_a_lost_one_is_not_replaced_beside_a_store
     (state.node(SiteId("a")) / "kek").write_text("development\nzz")
     with pytest.raises(EnvironmentProblem, match="missing or damaged"):
         provision(state, network(), NOW)
+
+
+def test_an_application_that_is_given_a_place_gets_a_certificate_for_it_once(state: StateDir) -> None:
+    plain = network()
+    provision(state, plain, NOW)
+    app = SaeId("app")
+    for url, host in (("https://[0:0::1]:8443", "::1"), ("https://App.Example:1", "app.example")):
+        placed = replace(plain, saes={app: replace(plain.saes[app], push_url=url)})
+        assert provision(state, placed, NOW).renewed == ["urn:qanat:sae:app"]
+        found = leaf(sae_credentials(state, app))
+        assert hosts_of(found) == {host}
+        usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert ExtendedKeyUsageOID.SERVER_AUTH in usage
+        assert provision(state, placed, NOW).renewed == []
+        folder = enrol(state, app, days=5, folder=None, csr=None)
+        renewed = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
+        assert hosts_of(renewed) == {host}  # a renewal by hand takes no place away
