@@ -42,10 +42,11 @@ def pages() -> dict[str, str]:
 
     texts = {name: maker() for name, maker in makers.items()} | rate_pages.pages()
     texts["demonstrations.md"] = demonstration_page.page()
-    from qanat.node.api import openapi
+    from qanat.node.api import openapi, openapi004
 
     made = {name: MADE + text.rstrip() + "\n" for name, text in texts.items()}
-    return made | {"openapi.json": openapi.encoded().decode()}  # JSON has no comments
+    described = {"openapi.json": openapi, "openapi-push.json": openapi004}
+    return made | {name: one.encoded().decode() for name, one in described.items()}  # JSON has no comments
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # memory_kme.py is shared with t
 
 from live_pair import LINK, LiveKmes, LivePair
 from memory_kme import TwoKmes
+from push_pair import a_pushing_pair
 from real_kmes import RealKmes
 
 
@@ -52,4 +53,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
         kmes.feed(LINK, 4)
         pair = LivePair(kmes)
         pair.wait_for_keys()
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def pushing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePair]:
+    with a_pushing_pair(tmp_path_factory.mktemp("push")) as pair:
         yield pair

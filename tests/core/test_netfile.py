@@ -198,3 +198,13 @@ def test_a_site_may_have_several_kmes_each_with_an_address_for_a_partner() -> No
 def test_several_kmes_that_do_not_fit_are_told_with_their_place(text: str, place: str, words: str) -> None:
     found = problems(text)
     assert words in found[place], found
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "https://x/path", "https://:8443", "https://x:99999", "https://"]
+)
+def test_keys_are_pushed_to_nothing_that_is_no_place(url: str) -> None:
+    text = TINY.replace("[[saes]]\n", f'[[saes]]\npush_url = "{url}"\n', 1)
+    with pytest.raises(NetworkFileError) as caught:
+        network_from_toml(text)
+    assert any("push_url" in problem.place for problem in problems_of(caught.value))

@@ -219,3 +219,14 @@ def test_a_certificate_with_other_names_is_nobody(uris):
 def test_what_is_no_certificate_is_nobody(der_bytes):
     with pytest.raises(IdentityError):
         identity_from_der(der_bytes)
+
+
+@pytest.mark.parametrize("role", ["sae", "admin"])
+def test_only_an_application_is_given_leave_to_serve(role):
+    ca_cert, ca_key = make_ca(common_name="leave", now=datetime.now(UTC), days=2)
+    cert, _ = issue(
+        ca_cert=ca_cert, ca_key=ca_key, role=role, identity="one", hosts=["localhost"], now=datetime.now(UTC), days=1,
+        is_serving=True,
+    )  # fmt: skip
+    usage = parsed(cert).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert (ExtendedKeyUsageOID.SERVER_AUTH in usage) == (role == "sae")

@@ -277,3 +277,82 @@ def test_no_schedule_of_losses_and_crashes_gives_an_index_twice_or_differently(s
         for index in set(given[other]) - set(given[sae]):
             assert get(world, sae, stream, index).bits.reveal() == given[other][index]
     world.check_ledgers()
+
+
+# --- push mode
+
+
+def push(world: World, sae: str, stream: KeyId, index: int = 0) -> StreamRefused | None:
+    return world.call(sae[0], lambda kme: kme.start_push(SaeId(sae), stream, index))
+
+
+def next_pushed(world: World, site: str, stream: KeyId) -> Chunk:
+    for _ in range(20):
+        found = world.call(site, lambda kme: kme.next_pushed(stream, world.now_ns))
+        if isinstance(found, Chunk):
+            return found
+        if not found.is_pending:
+            break
+        world.run(20 * MS)
+    raise found
+
+
+@pytest.mark.parametrize("sae", [A, B])
+@pytest.mark.parametrize("start", [0, 5, AHEAD_MAX - 1])
+def test_chunks_are_pushed_from_the_index_that_was_asked_for(sae: str, start: int) -> None:
+    world = a_pair()
+    stream, other = both(world), B if sae == A else A
+    assert push(world, sae, stream, start) is None
+    for index in range(start, start + 10):
+        chunk = next_pushed(world, sae[0], stream)
+        assert chunk.index == index
+        assert get(world, other, stream, index).bits == chunk.bits
+    if start:
+        assert get(world, sae, stream, 0).index == 0  # what stands before it stays to be taken
+    assert refused(world, sae, stream, start) is StreamStatus.INSUFFICIENT_KEY
+    world.check_ledgers()
+
+
+def test_nothing_is_pushed_that_nobody_asked_for() -> None:
+    world = a_pair()
+    stream = opened(world, A, B).stream
+    early = push(world, A, stream)
+    assert early is not None
+    assert (early.status, early.is_pending) == (StreamStatus.PEER_NOT_CONNECTED_GET_KEY, True)
+    world.run(10 * MS)
+    opened(world, B, A, stream)
+    world.run(10 * MS)
+    for sae, index, status in (
+        ("a2", 0, StreamStatus.NO_QKD_CONNECTION),
+        (A, AHEAD_MAX, StreamStatus.INSUFFICIENT_KEY),
+    ):
+        told = push(world, sae, stream, index)
+        assert told is not None
+        assert (told.status, told.is_pending) == (status, False)
+    for site in "ab":
+        assert world.call(site, lambda kme: kme.pushed_streams()) == []
+        with pytest.raises(StreamRefused):
+            next_pushed(world, site, stream)
+
+
+def test_what_is_pushed_is_known_after_a_restart_and_ends_with_the_stream() -> None:
+    world = a_pair()
+    stream = both(world)
+    push(world, A, stream)
+    first = next_pushed(world, "a", stream)
+    world.restart("a")
+    world.run(S)
+    assert world.call("a", lambda kme: kme.pushed_streams()) == [(SaeId(A), stream)]
+    assert next_pushed(world, "a", stream).index == first.index + 1
+    world.call("b", lambda kme: kme.close_stream(SaeId(B), stream))
+    world.run(10 * MS)
+    assert world.call("a", lambda kme: kme.pushed_streams()) == []
+    assert world.call("a", lambda kme: kme.pushed_since(stream)) is None
+
+
+def test_a_join_without_a_chunk_size_takes_the_one_there_is() -> None:
+    world = a_pair()
+    stream = opened(world, A, B).stream
+    world.run(10 * MS)
+    joined = opened(world, B, A, stream, StreamQos(chunk_bytes=0, bps_max=0, bps_min=0))
+    assert (joined.status, joined.qos.chunk_bytes) == (StreamStatus.OK, 32)

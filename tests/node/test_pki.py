@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
 from qanat.core.topology import Network, Policy, Sae, Site
 from qanat.crypto.pki import issue, make_ca
 from qanat.crypto.signing_keys import certificate_kind
+from qanat.node.certificates import hosts_of
+from qanat.node.enrolment import enrol
 from qanat.node.kek import read_kek
 from qanat.node.pki import (
     CA_DAYS,
@@ -284,3 +287,20 @@ def test_whom_applications_trust_changes_only_by_a_persons_hand(state: StateDir,
     assert {kind for folder, kind in kinds(state).items() if ".old" not in folder} == {then}
     kek = "nodes/a/kek"
     assert contents(state)[kek] == before[kek]
+
+
+def test_an_application_that_is_given_a_place_gets_a_certificate_for_it_once(state: StateDir) -> None:
+    plain = network()
+    provision(state, plain, NOW)
+    app = SaeId("app")
+    for url, host in (("https://[0:0::1]:8443", "::1"), ("https://App.Example:1", "app.example")):
+        placed = replace(plain, saes={app: replace(plain.saes[app], push_url=url)})
+        assert provision(state, placed, NOW).renewed == ["urn:qanat:sae:app"]
+        found = leaf(sae_credentials(state, app))
+        assert hosts_of(found) == [host]
+        usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert ExtendedKeyUsageOID.SERVER_AUTH in usage
+        assert provision(state, placed, NOW).renewed == []
+        folder = enrol(state, app, days=5, folder=None, csr=None)
+        renewed = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
+        assert hosts_of(renewed) == [host]  # a renewal by hand takes no place away

@@ -118,12 +118,14 @@ class Sae:
     Attributes:
         rate_bits_per_s_max: Bits that it may take as a master in the long run; None: as many as there are.
         burst_bits: Bits at once after a pause; None: those of one second, or one key if that is more.
+        push_url: Where it listens for chunks of its key streams, ``https://host:port``; no other place gets any.
     """
 
     id: SaeId
     site: SiteId
     rate_bits_per_s_max: float | None = None
     burst_bits: float | None = None
+    push_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

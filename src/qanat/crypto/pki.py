@@ -67,6 +67,7 @@ _KINDS_IN_WORDS: Final = {"ecdsa-p256": "ECDSA on P-256 or P-384", "ml-dsa-65": 
 
 RoleName = Literal["kme", "sae", "controller", "admin", "registrar"]
 
+Usages = tuple[x509.ObjectIdentifier, ...]
 _USAGES: Final = {
     CertificateRole.KME: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
     CertificateRole.CONTROLLER: (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
@@ -115,6 +116,7 @@ def issue(
     now: datetime,
     days: int,
     entropy: Entropy | None = None,
+    is_serving: bool = False,
 ) -> tuple[bytes, bytes]:
     """A leaf of this CA: certificate and private key in PEM.
 
@@ -122,14 +124,16 @@ def issue(
         role: KME and controller leaves serve and call, SAE and admin leaves call only.
         identity: Site, SAE or operator.
         hosts: DNS names and IP addresses at which a server is reached. At least one for a KME.
+        is_serving: An SAE leaf that may serve too, because keys of its streams are pushed to it.
         days: Cut short where the CA ends earlier.
 
     Raises:
         CertificateRefused: a name or host is not usable, the CA is over, or key and CA do not belong together.
     """
     key = make_key(ca_kind(ca_cert), entropy)
-    leaf = _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), hosts, key, now, days, entropy)
-    return leaf, pem_from_key(key)
+    who = Identity(role_from_text(role), identity)
+    usages = _usages(who.role, is_serving=is_serving)
+    return _leaf(ca_cert, ca_key, who, usages, hosts, key, now, days, entropy), pem_from_key(key)
 
 
 def sign_request(
@@ -141,8 +145,12 @@ def sign_request(
     csr: bytes,
     now: datetime,
     days: int,
+    hosts: list[str] | None = None,
 ) -> bytes:
     """A leaf for a key that stays where it was made. Only the key is taken from the request: who it is, the CA says.
+
+    Args:
+        hosts: Where an application may serve too; None: it only calls.
 
     Raises:
         CertificateRefused: no request in PEM, its signature is wrong, or its key is not of the CA's family; and as
@@ -157,7 +165,9 @@ def sign_request(
         raise CertificateRefused(f"the request's key is not {_KINDS_IN_WORDS[kind]}, which this CA signs")
     if not request.is_signature_valid:
         raise CertificateRefused("the request is not signed by its own key")
-    return _leaf(ca_cert, ca_key, Identity(role_from_text(role), identity), [], request, now, days, None)
+    who = Identity(role_from_text(role), identity)
+    usages = _usages(who.role, is_serving=bool(hosts))
+    return _leaf(ca_cert, ca_key, who, usages, hosts or [], request, now, days, None)
 
 
 def revocation_list(
@@ -211,6 +221,7 @@ def _leaf(
     ca_cert: bytes,
     ca_key: bytes,
     who: Identity,
+    usages: Usages,
     hosts: list[str],
     holder: _HasPublicKey,
     now: datetime,
@@ -232,11 +243,17 @@ def _leaf(
         .not_valid_after(min(now + timedelta(days=days), issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(is_ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(_USAGES[who.role]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectAlternativeName([*names, x509.UniformResourceIdentifier(who.urn)]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     return _pem(sign(builder, signer))
+
+
+def _usages(role: CertificateRole, *, is_serving: bool) -> Usages:
+    """An application calls, and serves only where it was given a place."""
+    is_added = is_serving and role is CertificateRole.SAE
+    return (ExtendedKeyUsageOID.SERVER_AUTH, *_USAGES[role]) if is_added else _USAGES[role]
 
 
 def _check_dates(now: datetime, days: int) -> None:

@@ -159,7 +159,7 @@ class Kme:
     ) -> StreamOpened:
         """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
         if self._recovery.is_stopped:
-            raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "this KME's key store is an old copy")
+            raise _old_copy()
         self._expire(now_ns)
         return self._streams.open(caller, other, qos, stream, now_ns)
 
@@ -172,12 +172,41 @@ class Kme:
     ) -> Chunk | StreamRefused:
         """GET_KEY of ETSI 004. What is missing is returned, not raised: asking the owner for it must be kept."""
         if self._recovery.is_stopped:
-            return StreamRefused(StreamStatus.NO_QKD_CONNECTION, "this KME's key store is an old copy")
+            return _old_copy()
         self._expire(now_ns)
         try:
             return self._streams.get_key(caller, stream, index, metadata_bytes, now_ns)
         except StreamRefused as refused:
             refused.timeout_ms = self._streams.timeout_ms(stream)
+            return refused
+
+    def start_push(self, caller: SaeId, stream: KeyId, index: int) -> StreamRefused | None:
+        """GET_KEY of ETSI 004 in push mode. What is refused is returned, with the stream's time-out."""
+        if self._recovery.is_stopped:
+            return _old_copy()
+        try:
+            self._streams.start_push(caller, stream, index)
+        except StreamRefused as refused:
+            refused.timeout_ms = self._streams.timeout_ms(stream)
+            return refused
+        return None
+
+    def pushed_streams(self) -> list[tuple[SaeId, KeyId]]:
+        """Streams whose chunks are to be pushed, and to whom."""
+        return self._streams.pushed()
+
+    def pushed_since(self, stream: KeyId) -> int | None:
+        """When this stream began, if its chunks are pushed; tells two of one name apart."""
+        return self._streams.pushed_since(stream)
+
+    def next_pushed(self, stream: KeyId, now_ns: int) -> Chunk | StreamRefused:
+        """The next chunk to push, gone from the store. What is missing is returned, as by ``get_chunk``."""
+        if self._recovery.is_stopped:
+            return _old_copy()
+        self._expire(now_ns)
+        try:
+            return self._streams.next_pushed(stream, now_ns)
+        except StreamRefused as refused:
             return refused
 
     def close_stream(self, caller: SaeId, stream: KeyId) -> None:
@@ -324,3 +353,7 @@ class Kme:
     def report(self, now_ns: int) -> StoreReport:
         """What this KME holds, in numbers."""
         return self._reporting.report(now_ns, burned_total=self._burned_total, revision=self._commands.revision)
+
+
+def _old_copy() -> StreamRefused:
+    return StreamRefused(StreamStatus.NO_QKD_CONNECTION, "this KME's key store is an old copy", is_ours=True)

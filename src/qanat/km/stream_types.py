@@ -40,6 +40,7 @@ class StreamRefused(QanatError):
         qos: The counter proposal that goes with status 7.
         metadata_bytes: The size that status 8 asks for.
         is_pending: The chunk may be on its way: asking again within ``timeout_ms``, the stream's, may succeed.
+        is_ours: Nothing that the caller sent is the reason: key, time or room are wanting here.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class StreamRefused(QanatError):
         qos: StreamQos | None = None,
         metadata_bytes: int = 0,
         is_pending: bool = False,
+        is_ours: bool = False,
     ) -> None:
         super().__init__(reason, status=int(status))
+        self.is_ours = is_ours or status in (StreamStatus.INSUFFICIENT_KEY, StreamStatus.TIMEOUT)
         self.status, self.qos, self.metadata_bytes, self.is_pending = status, qos, metadata_bytes, is_pending
         self.timeout_ms = 0
 
@@ -106,6 +109,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         oldest_index: No chunk before this one waits here.
         since_ns: When allocation may be counted from, for ``bps_max``.
         allocated: Chunks made since then.
+        push_index: From this index on the KME pushes chunks to the application here; None: it asks for them.
     """
 
     stream: KeyId
@@ -119,6 +123,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     oldest_index: int = 0
     since_ns: int = 0
     allocated: int = 0
+    push_index: int | None = None
 
     @property
     def is_owned_here(self) -> bool:

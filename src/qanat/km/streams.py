@@ -17,7 +17,7 @@ from qanat.core.ids import KeyId, SaeId, SiteId
 from qanat.core.timebase import NS_PER_MS
 from qanat.km.context import Context
 from qanat.km.events import KeyDelivered
-from qanat.km.stream_chunks import StreamTable
+from qanat.km.stream_chunks import AHEAD_MAX, StreamTable
 from qanat.km.stream_messages import StreamClosed, StreamOpen, StreamWanted
 from qanat.km.stream_qos import is_possible, lesser, negotiated
 from qanat.km.stream_types import (
@@ -60,7 +60,8 @@ class Streams:
         if known is not None:
             return self._join(known, caller, other, qos)
         if len(self.table.records) >= STREAMS_MAX:
-            raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, f"this KME serves {STREAMS_MAX} streams at most")
+            reason = f"this KME serves {STREAMS_MAX} streams at most"
+            raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, reason, is_ours=True)
         granted = negotiated(self._c.network, caller, other, qos)
         if stream is None:
             stream = uuid.UUID(bytes=self._c.entropy.random_bytes(16), version=4)
@@ -81,7 +82,7 @@ class Streams:
     def _join(self, record: StreamRecord, caller: SaeId, other: SaeId, qos: StreamQos) -> StreamOpened:
         if (record.here, record.there) != (caller, other) or record.is_open_here:
             raise StreamRefused(StreamStatus.KSID_IN_USE, "this Key_stream_ID is in use")
-        if qos.chunk_bytes != record.qos.chunk_bytes:
+        if qos.chunk_bytes not in (0, record.qos.chunk_bytes):
             raise StreamRefused(
                 StreamStatus.QOS_NOT_MET, "the other application opened it with another chunk size", qos=record.qos
             )
@@ -136,11 +137,20 @@ class Streams:
 
     # --- GET_KEY
 
-    def get_key(self, caller: SaeId, stream: KeyId, index: int | None, metadata_bytes: int, now_ns: int) -> Chunk:
+    def get_key(
+        self,
+        caller: SaeId,
+        stream: KeyId,
+        index: int | None,
+        metadata_bytes: int,
+        now_ns: int,
+        *,
+        index_min: int = 0,
+    ) -> Chunk:
         """The chunk of an index, once per application.
 
         Args:
-            index: None is the lowest that this application can still take.
+            index: None is the lowest, from ``index_min`` on, that this application can still take.
             metadata_bytes: Room that the caller has; a refusal for want of it costs no chunk.
 
         Raises:
@@ -150,21 +160,25 @@ class Streams:
         if record.qos.mimetype and metadata_bytes < METADATA_BYTES:
             reason = f"metadata needs room for {METADATA_BYTES} bytes"
             raise StreamRefused(StreamStatus.METADATA_SIZE_INSUFFICIENT, reason, metadata_bytes=METADATA_BYTES)
-        if not record.is_open_there:
-            reason = "the other application has not opened this stream yet"
-            raise StreamRefused(StreamStatus.PEER_NOT_CONNECTED_GET_KEY, reason, is_pending=True)
-        record = self.table.allocate(record, index, now_ns)
+        _check_both_ends(record)
+        wanted = index if index is not None or not index_min else self._lowest(record, index_min)
+        record = self.table.allocate(record, wanted, now_ns)
         if index is None:
-            index = next(iter(self.table.held(record)), None)
+            index = next((held for held in self.table.held(record) if held >= index_min), None)
         chunk = self.table.take(record, index) if index is not None else None
         if chunk is None:
-            raise self._missing(record, index, now_ns)
+            raise self._missing(record, wanted if index is None else index, now_ns)
         self._c.events.append(
             KeyDelivered(
                 role="stream", caller=caller, partner=record.there, count=1, size_bits=8 * record.qos.chunk_bytes
             )
         )
         return chunk
+
+    def _lowest(self, record: StreamRecord, index_min: int) -> int:
+        """The lowest index from there on that is here, or that can still be made."""
+        held = (index for index in self.table.held(record) if index >= index_min)
+        return next(held, max(index_min, record.next_index))
 
     def _own(self, caller: SaeId, stream: KeyId) -> StreamRecord:
         record = self.table.records.get(stream)
@@ -200,6 +214,38 @@ class Streams:
         except StreamRefused:
             return  # too far ahead: its application is told so when its time-out ends
 
+    # --- GET_KEY of the push mode
+
+    def start_push(self, caller: SaeId, stream: KeyId, index: int) -> None:
+        """From now on, and after a restart too, the host takes chunks from this index on for the application here.
+
+        Raises:
+            StreamRefused: 2, too far ahead; 3 (``is_pending``); 4.
+        """
+        record = self._own(caller, stream)
+        _check_both_ends(record)
+        if index >= record.next_index + AHEAD_MAX:  # the chunks before it wait here, and so many may
+            reason = f"index {index} is {AHEAD_MAX} or more beyond the last one given out"
+            raise StreamRefused(StreamStatus.INSUFFICIENT_KEY, reason)
+        self.table.keep(msgspec.structs.replace(record, push_index=index))
+
+    def pushed(self) -> list[tuple[SaeId, KeyId]]:
+        """Streams whose application here gets its chunks pushed."""
+        records = self.table.records.values()
+        return [(record.here, record.stream) for record in records if record.push_index is not None]
+
+    def pushed_since(self, stream: KeyId) -> int | None:
+        """When this stream began, if its chunks are pushed; a name may be used again after CLOSE."""
+        record = self.table.records.get(stream)
+        return record.since_ns if record is not None and record.push_index is not None else None
+
+    def next_pushed(self, stream: KeyId, now_ns: int) -> Chunk:
+        """Raises: StreamRefused: 2 or 3 (``is_pending``); 4, nothing is to be pushed any more."""
+        record = self.table.records.get(stream)
+        if record is None or record.push_index is None:
+            raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, "nobody waits for chunks of this stream")
+        return self.get_key(record.here, stream, None, METADATA_BYTES, now_ns, index_min=record.push_index)
+
     # --- CLOSE
 
     def _forget(self, record: StreamRecord) -> None:
@@ -220,3 +266,10 @@ class Streams:
         record = self.table.records.get(message.stream)
         if record is not None and record.peer == peer:
             self._forget(record)
+
+
+def _check_both_ends(record: StreamRecord) -> None:
+    """Raises: StreamRefused."""
+    if not record.is_open_there:
+        reason = "the other application has not opened this stream yet"
+        raise StreamRefused(StreamStatus.PEER_NOT_CONNECTED_GET_KEY, reason, is_pending=True)

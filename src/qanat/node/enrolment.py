@@ -15,6 +15,7 @@ from cryptography import x509
 from qanat.core.errors import MisuseError
 from qanat.crypto.pki import issue, sign_request
 from qanat.node.audit.identities import LOCAL, note
+from qanat.node.certificates import hosts_of
 from qanat.node.holders import APPLICATIONS, Holders
 from qanat.node.issued import key_digest, note_issued
 from qanat.node.privatefile import private_folder, write_private
@@ -68,8 +69,16 @@ def enrol(
     if csr is not None:
         leaf = signed_request(state, name, holders, days=days, csr=csr)
     else:
+        places = [*hosts, *_places(state, name, holders)]
         leaf, leaf_key = issue(
-            ca_cert=cert, ca_key=key, role=holders.role, identity=name, hosts=list(hosts), now=now, days=days
+            ca_cert=cert,
+            ca_key=key,
+            role=holders.role,
+            identity=name,
+            hosts=places,
+            now=now,
+            days=days,
+            is_serving=bool(places),
         )
         note(state, [_enrolled(leaf, name, holders, LOCAL)])
         note_issued(holders.ca(state), leaf)
@@ -89,11 +98,29 @@ def signed_request(
     """
     cert, key = ca_files(state, holders)
     leaf = sign_request(
-        ca_cert=cert, ca_key=key, role=holders.role, identity=name, csr=csr, now=datetime.now(UTC), days=days
+        ca_cert=cert,
+        ca_key=key,
+        role=holders.role,
+        identity=name,
+        csr=csr,
+        now=datetime.now(UTC),
+        days=days,
+        hosts=_places(state, name, holders),
     )
     note(state, [_enrolled(leaf, name, holders, by)])
     note_issued(holders.ca(state), leaf)
     return leaf
+
+
+def _places(state: StateDir, name: str, holders: Holders) -> list[str]:
+    """Where an application may serve: what `qanat up` wrote into its certificate from the network file's push_url."""
+    if holders is not APPLICATIONS:
+        return []
+    try:
+        found = x509.load_pem_x509_certificate((holders.own(state, name) / "cert.pem").read_bytes())
+        return sorted(hosts_of(found))
+    except (OSError, ValueError):
+        return []
 
 
 def _enrolled(pem: bytes, name: str, holders: Holders, by: str) -> tuple[str, dict[str, str | int | bool | list[str]]]:

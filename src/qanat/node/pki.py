@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SaeId, SiteId
@@ -96,6 +99,17 @@ def admitting_ca(state: StateDir) -> Path:
     return state.sae_ca / "cert.pem"
 
 
+def push_hosts(network: Network, sae: SaeId) -> list[str]:
+    """Where an application serves: the host of its ``push_url``, if it has one."""
+    url = network.saes[sae].push_url
+    host = urlsplit(url or "").hostname
+    if host is None:
+        return []
+    with suppress(ValueError):
+        host = str(ip_address(host))  # one spelling of each, as it is read back from a certificate
+    return [host]
+
+
 def identity_credentials(state: StateDir, name: str) -> Credentials:
     """Of ``CONTROLLER`` or ``ADMIN``."""
     return _credentials(state, state.identity(name))
@@ -143,7 +157,7 @@ def provision(
         ca.provide(state.registrar, "registrar", REGISTRAR, _registrar_hosts(network.registrar, hosts))
     applications.revoked = _revoked(state, APPLICATIONS)
     for sae in network.saes:
-        applications.provide(state.sae(sae), "sae", sae, [])
+        applications.provide(state.sae(sae), "sae", sae, push_hosts(network, sae))
     operators.provide(state.identity(CONTROLLER), "controller", CONTROLLER, list(hosts))
     operators.provide(state.identity(ADMIN), "admin", ADMIN, [])
     return done
@@ -230,7 +244,14 @@ class _Ca:
                 "private key back for this start."
             )
         cert, key = issue(
-            ca_cert=self.pem, ca_key=self.key, role=role, identity=name, hosts=hosts, now=self.now, days=LEAF_DAYS
+            ca_cert=self.pem,
+            ca_key=self.key,
+            role=role,
+            identity=name,
+            hosts=hosts,
+            now=self.now,
+            days=LEAF_DAYS,
+            is_serving=bool(hosts),
         )
         note_issued(self.folder, cert)
         return cert, key

@@ -222,6 +222,7 @@ def choose_ports(network: Network) -> Ports:
         EnvironmentProblem: none are left.
     """
     free, instances = free_ports(), all_instances(network)
+    pushing = {sae.site for sae in network.saes.values() if sae.push_url}
     return Ports(
         dashboard=next(free),
         classical=next(free),
@@ -230,6 +231,7 @@ def choose_ports(network: Network) -> Ports:
         streams={instance: next(free) for instance in instances},
         skip={instance: next(free) for instance in instances},
         skip_psk={name: next(free) for name in instances if network.policy.skip_psk != "off"},
+        push={name: next(free) for name in instances if site_of(name) in pushing},
         health={name: next(free) for name in instances if network.sites[site_of(name)].kme_count > 1},
     )
 

@@ -112,6 +112,11 @@ class SaeDocument(Document):
     site: str
     rate_bits_per_s_max: float | None = Field(default=None, gt=0, le=1e12)
     burst_bits: float | None = Field(default=None, gt=0, le=1e12)
+    push_url: str | None = Field(
+        default=None,
+        pattern=URL_PATTERN,
+        description="Where it listens for pushed chunks of key streams: https://host:port; opens that interface",
+    )
 
 
 class DemandDocument(Document):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from qanat.core.netfile.document import LinkDocument
 from qanat.core.netfile.places import Path, place_text
@@ -166,10 +167,23 @@ def _pairing(path: Path, link: Item, known: Known) -> Iterator[Found]:
         yield path, problem
 
 
+def _is_place(url: object) -> bool:
+    """Other types than text are a matter of shape."""
+    if not isinstance(url, str):
+        return True
+    try:
+        place = urlsplit(url)
+        return bool(place.hostname) and place.port != 0
+    except ValueError:
+        return False
+
+
 def _saes(tables: dict[str, list[Item]]) -> Iterator[Found]:
     sites = _by_id(tables["sites"])
     for index, sae in enumerate(tables["saes"]):
         yield from _reference(("saes", index, "site"), sae.get("site"), sites, "site")
+        if not _is_place(sae.get("push_url")):
+            yield ("saes", index, "push_url"), f"{sae['push_url']!r} is no place; write https://host:port"
 
 
 def _demands(tables: dict[str, list[Item]]) -> Iterator[Found]:

@@ -73,6 +73,7 @@ def _network(d: NetworkDocument) -> Network:
                 site=SiteId(s.site),
                 rate_bits_per_s_max=s.rate_bits_per_s_max,
                 burst_bits=s.burst_bits,
+                push_url=s.push_url,
             )
             for s in d.saes
         },

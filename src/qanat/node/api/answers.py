@@ -25,9 +25,11 @@ class Answer:
         self.media_type = media_type
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        size = (b"content-length", b"%d" % len(self.body))
+        # RFC 9110, 8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
+        # 1xx (Informational) or 204 (No Content)."
+        size = [] if self.status_code == 204 else [(b"content-length", b"%d" % len(self.body))]
         more = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         kind = [(b"content-type", self.media_type)] if self.body else []
-        headers = [*kind, NO_STORE, size, *more]
+        headers = [*kind, NO_STORE, *size, *more]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})

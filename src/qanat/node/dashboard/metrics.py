@@ -103,6 +103,16 @@ def _each_kme(field: Callable[[Snapshot], float]) -> Callable[[Snapshot], Iterab
     return lambda snapshot: [((kme["site"],), float(field(kme))) for kme in snapshot.get("kmes", ())]
 
 
+def _pushes(states: tuple[str, ...]) -> Callable[[Snapshot], Iterable[Sample]]:
+    """Counts of ``Pushers.report``; a KME that has not yet said any is left out."""
+    return lambda snapshot: [
+        ((kme["site"], state), float(kme["push"][state]))
+        for kme in snapshot.get("kmes", ())
+        if "push" in kme
+        for state in states
+    ]
+
+
 def _refusals(snapshot: Snapshot) -> Iterator[Sample]:
     for kme in snapshot.get("kmes", ()):
         for code, count in sorted(kme["audit"]["refused"].items()):
@@ -289,6 +299,18 @@ METRICS: tuple[Row, ...] = (
         help="Answers of the key delivery interface other than 200, by HTTP status, since the KME started.",
         labels=("site", "code"),
         samples=_refusals,
+    ),
+    Row(
+        name="qanat_kme_pushes_total",
+        help="Chunks of key streams pushed to applications: confirmed, offered again (retries), or burned unconfirmed.",
+        labels=("site", "result"),
+        samples=_pushes(("confirmed", "retries", "burned")),
+    ),
+    Row(
+        name="qanat_kme_push_streams",
+        help="Key streams that are pushed, and those of them that rest until their application calls again.",
+        labels=("site", "state"),
+        samples=_pushes(("streams", "resting")),
     ),
     Row(
         name="qanat_kme_handshakes_turned_away_total",

@@ -19,6 +19,7 @@ class Ports(msgspec.Struct, frozen=True):
     skip: dict[SiteId, int] = {}  # SKIP; a site without a port serves none
     health: dict[SiteId, int] = {}  # for load balancers, where a site has several instances
     skip_psk: dict[SiteId, int] = {}  # SKIP for routers that show a pre-shared key
+    push: dict[SiteId, int] = {}  # ETSI 004 in push mode, at sites with an application that has a push_url
 
 
 class ChildConfig(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from qanat.node.api.admin import CALLS_PER_S, AdminDesk, KmeAdminDoor
 from qanat.node.api.app import KeyDelivery, create_app
 from qanat.node.api.entrance import stream_entrance
 from qanat.node.api.etsi004 import StreamDoor
+from qanat.node.api.etsi004_push import create_push_app
 from qanat.node.api.etsi020 import create_border_app
 from qanat.node.api.limits import call_limit
 from qanat.node.api.server import HttpsServer, serve, server_context
@@ -25,6 +26,7 @@ from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
 from qanat.node.processes.guests import Guests
+from qanat.node.processes.pushers import Pushers
 from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 
@@ -44,6 +46,7 @@ class Doors:
     site: SiteId
     credentials: Credentials
     gateway: Gateway
+    pushers: Pushers
     admission: Admission
     operators: Admission
     entropy: Entropy
@@ -66,7 +69,7 @@ class Doors:
         return StateDir(self.config.state)
 
     def https(self, partners: Iterable[str]) -> list[HttpsServer]:
-        """ETSI 014, SKIP where it has a port, and ETSI 020 for each partner whose CA is known."""
+        """ETSI 014; SKIP and ETSI 004's push mode where they have a port; ETSI 020 for partners whose CA is known."""
         ports, policy = self.config.ports, self.config.network.policy
         app = create_app(
             self.gateway,
@@ -79,6 +82,8 @@ class Doors:
         apps: dict[str, tuple[int, KeyDelivery]] = {"etsi014": (ports.key_delivery[self.site], app)}
         if self.site in ports.skip:
             apps["skip"] = (ports.skip[self.site], self._skip_app())
+        if self.site in ports.push:
+            apps["push"] = (ports.push[self.site], self._push_app())
         doors = {
             name: serve(
                 app,
@@ -117,6 +122,15 @@ class Doors:
                 on_handshake=self.tls.at("skip-psk"),
             ),
             admits=lambda name, serial: psks.admits(name, serial) and admission.admits(name, serial),
+        )
+
+    def _push_app(self) -> KeyDelivery:
+        return create_push_app(
+            self.gateway,
+            self.pushers,
+            kme_id=self._name,
+            calls_per_s=self.config.network.policy.calls_per_s,
+            on_refused=self.on_refused,
         )
 
     def _skip_app(self) -> SkipDelivery:

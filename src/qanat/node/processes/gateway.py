@@ -83,6 +83,14 @@ class Gateway:
                 raise StreamRefused(StreamStatus.TIMEOUT, f"no chunk within {found.timeout_ms} ms") from found
             await asyncio.sleep(GRANT_LOOK_S)
 
+    async def start_push(self, caller: SaeId, stream: KeyId, index: int) -> None:
+        """Waits for the other application as long as the stream's quality says. Raises: StreamRefused."""
+        begin_s = time.monotonic()
+        while refused := await self.thread.call(lambda kme, _now_ns: kme.start_push(caller, stream, index)):
+            if not refused.is_pending or time.monotonic() - begin_s > refused.timeout_ms / 1000:
+                raise refused
+            await asyncio.sleep(GRANT_LOOK_S)
+
     async def close_stream(self, caller: SaeId, stream: KeyId) -> None:
         await self.thread.call(lambda kme, _now_ns: kme.close_stream(caller, stream))
 

@@ -33,7 +33,7 @@ from qanat.node.messages import (
     StoreStatus,
     key_block_from_message,
 )
-from qanat.node.pki import kme_credentials, peer_credentials
+from qanat.node.pki import Credentials, admitting_ca, kme_credentials, peer_credentials
 from qanat.node.processes.admin_desk import Desk
 from qanat.node.processes.border import BorderLine
 from qanat.node.processes.config import ChildConfig, hub_socket, kq1_socket
@@ -42,6 +42,7 @@ from qanat.node.processes.gateway import Gateway, look_away
 from qanat.node.processes.guests import Guests
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.peers import PeerLine, client_context, listen
+from qanat.node.processes.pushers import Pushers
 from qanat.node.processes.seal_door import SealDoor
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
@@ -95,11 +96,13 @@ class SiteKme:
             trail=self.trail,
         )
         self.gateway = Gateway(self.thread, self._sealing)
+        self._pushers = self._make_pushers()
         self._doors = Doors(
             config=config,
             site=instance,
             credentials=self._credentials,
             gateway=self.gateway,
+            pushers=self._pushers,
             admission=self._admission,
             operators=self._operators,
             entropy=self._entropy,
@@ -145,6 +148,17 @@ class SiteKme:
                 continue
             lines[partner.id] = BorderLine(partner, self._credentials, cafile, self._border_answered)
         return lines
+
+    def _make_pushers(self) -> Pushers:
+        """To applications at this site that the network file gives a place, by certificates of their CA alone."""
+        files = Credentials(self._credentials.certfile, self._credentials.keyfile, admitting_ca(self._state))
+        return Pushers(
+            thread=self.thread,
+            network=self._config.network,
+            context=client_context(files, is_pq_required=self._is_pq_required),
+            admits=self._admission.admits,
+            tell=lambda text: self._hub.send(Note("note", f"{self._site}: {text}")),
+        )
 
     async def _border_answered(self, number: int, status_code: int) -> None:
         await self.thread.call(lambda kme, _now_ns: kme.border.answered(number, status_code))
@@ -280,6 +294,7 @@ class SiteKme:
                 continue
             turned_away = {door: dict(counts) for door, counts in self._doors.turned_away.items()}
             more = {"audit": self.trail.counts(), "turned_away": turned_away, "tls": self._tls.counts()}
+            more["push"] = self._pushers.report()
             self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | more))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
@@ -295,6 +310,7 @@ class SiteKme:
             watching.cancel()
             self.is_serving = False
             await self.stop_https()  # before the thread: what was asked is still answered
+            await self._pushers.stop()
             await self.thread.stop()
 
     async def _until_our_turn(self, on_ready: Callable[[], None]) -> None:
@@ -362,6 +378,7 @@ class SiteKme:
         socket = self._config.sockets[kq1_socket(self._instance)]
         guests.come_by(await asyncio.start_unix_server(guests.served(self._take_blocks), socket))
         await self._doors.streams(guests)
+        await self._pushers.resume()
 
     def _peer_came(self, peer: SiteId) -> None:
         if peer in self._lines:
