@@ -20,7 +20,6 @@ from qanat.node.access import RELOAD_S, Admission
 from qanat.node.api.server import HttpsServer
 from qanat.node.audit.opening import provide_trail
 from qanat.node.entropy import SystemEntropy
-from qanat.node.kek import kek_path
 from qanat.node.messages import (
     KQ1,
     Commanded,
@@ -41,9 +40,9 @@ from qanat.node.processes.peers import PeerLine, client_context, listen
 from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
-from qanat.node.sealing import Sealing
+from qanat.node.sealing import sealing_of
 from qanat.node.statedir import StateDir
-from qanat.node.store.opening import SiteStore, finish, open_store, rotate
+from qanat.node.store.opening import SiteStore, check_no_change, finish, open_store, rotate
 from qanat.node.wire import frames, served, write_frame
 
 REPORT_INTERVAL_S = 0.5
@@ -59,7 +58,7 @@ class SiteKme:
         self._state = StateDir(config.state)
         self._credentials = kme_credentials(self._state, site)
         self._entropy = SystemEntropy()  # one for store and engine: what one finds broken, neither draws from
-        self._sealing = Sealing(site, kek_path(self._state, site))
+        self._sealing = sealing_of(self._state, site)
         self._one_rotation = asyncio.Lock()
         self._is_pq_required = config.network.policy.pq_tls == "required"
         self._told = Telling()
@@ -105,20 +104,32 @@ class SiteKme:
         await self.thread.call(lambda kme, _now_ns: kme.border.answered(number, status_code))
 
     def _store(self) -> SiteStore:
-        self._opened = open_store(self._state, self._site, root=self._sealing.root, entropy=self._entropy)
+        self._opened = open_store(
+            self._state,
+            self._site,
+            root=self._sealing.root,
+            next_root=self._sealing.next_root,
+            entropy=self._entropy,
+        )
+        self._sealing.settle()
         return self._opened
 
-    async def _rotate(self) -> int:
+    async def _rotate(self, pin: str) -> int:
         """Change the KEK between two groups of keys: what is being served waits for it, nothing is refused."""
         self.gateway.check_seal()
-        return await asyncio.shield(asyncio.ensure_future(self._rotated()))  # whoever asked may hang up
+        return await asyncio.shield(asyncio.ensure_future(self._rotated(pin)))  # whoever asked may hang up
 
-    async def _rotated(self) -> int:
+    async def _rotated(self, pin: str) -> int:
         async with self._one_rotation:
+            check_no_change(self._state, self._site)
+            renewed = await asyncio.to_thread(self._sealing.renewed, pin, self._entropy)  # a token; served meanwhile
+            guard, root = renewed or (None, self._sealing.root)
             count = await self.thread.call(
-                lambda _kme, _now_ns: rotate(self._state, self._site, self._opened, self._sealing.root, self._entropy)
+                lambda _kme, _now_ns: rotate(self._state, self._site, self._opened, root, self._entropy, guard)
             )
             finish(self._state, self._site)
+            if renewed is not None:
+                await asyncio.to_thread(self._sealing.adopt, pin, renewed[1])
             return count
 
     def _engine(self, store: Any) -> Kme:
@@ -212,6 +223,7 @@ class SiteKme:
 
     async def run(self, started: asyncio.Event) -> None:
         """Open everything, then serve until cancelled. A sealed KME answers 503 until it is unsealed."""
+        await asyncio.to_thread(self._sealing.start)
         operator_door = SealDoor(self._sealing, self._rotate)
         socket = self._state.socket_path(seal_socket(self._site))
         socket.unlink(missing_ok=True)  # of a process that was killed
@@ -229,7 +241,7 @@ class SiteKme:
     async def _start_sealed(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
         for door in doors:
             await door.start()
-        self._hub.send(Note("note", f"{self._site}: sealed, {self._sealing.missing} shares are missing"))
+        self._hub.send(Note("note", f"{self._site}: sealed, {self._sealing.problem}"))
         started.set()
 
     async def _serve(self, doors: list[HttpsServer], started: asyncio.Event) -> None:
