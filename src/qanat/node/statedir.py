@@ -5,6 +5,7 @@ ca-applications/, ca-operators/        the CAs of applications, and of controlle
 access/                                revoked.crl, allowed.txt: applications that may not call, or that alone may
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
 nodes/<site>/store.db                  its key store
+nodes/<site>/kek.toml                  which token guards that key, if one does
 nodes/<site>/store.toml                or where its PostgreSQL database is
 fences/<site>                          how far that store came: not part of a backup
 saes/<sae>/{cert.pem,key.pem}          an application's certificate
