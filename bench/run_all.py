@@ -20,7 +20,7 @@ import targets
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-TIMEOUT_S = 1800
+TIMEOUT_S = 4500  # the soak lasts an hour
 EXTRA = {"photons_tiers": ("photons.py", "--tiers")}  # besides each script by itself
 
 

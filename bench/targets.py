@@ -84,6 +84,11 @@ def _fault(what: str, name: str) -> Callable[[Any], float]:
     return lambda rows: float(row(rows, what=what)[name])
 
 
+def _soak_growth(rows: Rows) -> float:
+    """Of the KME that grew more, by the straight line."""
+    return max(float(found["line"]) for found in row(rows, what="soak, growth")["growth"].values())
+
+
 def _race_lost(rows: Rows) -> float:
     found = row(rows, what="race")
     return float(found["rounds"] - found["exactly_one"])
@@ -160,6 +165,7 @@ TARGETS = (
     Target("kme_faults", "kill -9 under load: keys twice, different or lost", 0, False, _kill_wrong),
     Target("kme_faults", "slowest answer while a KME dies, s", 5, False, _fault("deadline", "slowest_s")),
     Target("kme_faults", "known keys found on the disk", 0, False, _fault("search", "hits")),
+    Target("soak", "memory of a KME in an hour of load, growth", 0.05, False, _soak_growth),
     Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
 )
 

@@ -112,7 +112,7 @@ def test_a_revoked_application_is_refused_within_a_second_on_an_open_connection(
     assert (old.code(), other.code()) == (200, 200)
     assert revoke(state, sae) >= 1
     assert within_a_second(old, 401)
-    assert b"the certificate of m1 has ended, was revoked" in old.said
+    assert b"the certificate or key of m1 has ended, was revoked" in old.said
     assert other.code() == 200
     enrol(state, sae, days=1, folder=None, csr=None)
     assert Open(gate, gate.kmes.credentials("m1"), "s1").code() == 200

@@ -409,6 +409,25 @@ def test_a_certificate_taken_back_while_the_body_comes_takes_no_key(two: TwoKmes
     assert two.pool.stock == stock
 
 
+def test_who_is_cut_off_gets_no_key_that_was_on_its_way_and_it_is_counted_as_burned(two: TwoKmes) -> None:
+    server = two.servers["a"]
+    kind, kme = server._protocol, two.kmes["a"]
+    kme.delay_s, burned, calls, before = 0.2, kme.burned, kme.calls, kind.admits
+    with tls(two) as leaving:
+        leaving.sendall(STATUS.replace(b"status", b"enc_keys"))
+        while kme.calls == calls:
+            time.sleep(0.005)
+        two.thread.loop.call_soon_threadsafe(server.close_refused)  # admitted still: nothing happens
+        kind.admits = staticmethod(lambda _name, _serial: False)
+        try:
+            two.thread.loop.call_soon_threadsafe(server.close_refused)
+            assert everything(leaving) == b""
+            time.sleep(0.3)
+        finally:
+            kind.admits = staticmethod(before)
+    assert kme.burned == burned + 1
+
+
 def test_one_application_cannot_hold_all_connections(two: TwoKmes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "CONNECTIONS_PER_NAME_MAX", 3)
     mine = [tls(two) for _ in range(3)]

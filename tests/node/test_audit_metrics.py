@@ -6,6 +6,7 @@ import msgspec
 from tests.km.pairing import World, a_chain
 
 from qanat.km.report import AccountReport
+from qanat.node.api.entrance import REASONS
 from qanat.node.dashboard.metrics import FATES, METRICS
 
 
@@ -15,7 +16,8 @@ def test_fates_accounts_refusals_and_the_audit_are_exported() -> None:
     world.run(5 * 10**9)
     world.enc("a1", "b1", 3)
     kme = msgspec.to_builtins(world.report("a")) | {
-        "audit": {"entries": 7, "failures": 1, "refused": {"400": 2, "503": 1}}
+        "audit": {"entries": 7, "failures": 1, "refused": {"400": 2, "503": 1}},
+        "turned_away": {"etsi014": {"source": 5}, "skip": {}},
     }
     rows = {
         row.name: dict(row.samples({"kmes": [kme]}))
@@ -32,6 +34,9 @@ def test_fates_accounts_refusals_and_the_audit_are_exported() -> None:
     assert rows["qanat_kme_bits_total"]["a", "a-b", "made"] == made + rows["qanat_kme_held_bits"]["a", "a-b"]
     assert rows["qanat_kme_refusals_total"] == {("a", "400"): 2.0, ("a", "503"): 1.0}
     assert rows["qanat_audit_entries_total"] == {("a",): 7.0}
+    turned_away = rows["qanat_kme_handshakes_turned_away_total"]
+    assert (turned_away["a", "etsi014", "source"], turned_away["a", "skip", "timeout"]) == (5.0, 0.0)
+    assert {reason for _, _, reason in turned_away} == set(REASONS)
     assert rows["qanat_audit_failures_total"] == {("a",): 1.0}
 
 

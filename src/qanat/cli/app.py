@@ -28,6 +28,9 @@ audit = typer.Typer(no_args_is_help=True, help="What the KMEs wrote down: is it 
 kme = typer.Typer(no_args_is_help=True, help="The key store of one KME.")
 integrate = typer.Typer(no_args_is_help=True, help="Give delivered keys to WireGuard, strongSwan and OpenSSL.")
 sae = typer.Typer(no_args_is_help=True, help="Applications' certificates: enroll, renew, revoke.")
+skip = typer.Typer(no_args_is_help=True, help="Routers that fetch keys by SKIP.")
+skip_psk = typer.Typer(no_args_is_help=True, help="Their pre-shared keys: add, list, remove.")
+skip.add_typer(skip_psk, name="psk")
 groups = {
     "link": link,
     "key": key,
@@ -37,6 +40,7 @@ groups = {
     "audit": audit,
     "kme": kme,
     "sae": sae,
+    "skip": skip,
     "integrate": integrate,
 }
 for name, group in groups.items():

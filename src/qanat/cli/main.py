@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from qanat.cli import network_commands, study_commands, module_commands, live_commands, kme_commands  # isort: skip - as --help lists
-from qanat.cli import seal_commands, integrate_commands, sae_commands  # isort: skip
+from qanat.cli import seal_commands, integrate_commands, sae_commands, skip_commands  # isort: skip
 from qanat.cli.app import app
 from qanat.core.errors import EnvironmentProblem, QanatError
 
@@ -25,6 +25,7 @@ __all__ = [
     "network_commands",
     "sae_commands",
     "seal_commands",
+    "skip_commands",
     "study_commands",
 ]
 

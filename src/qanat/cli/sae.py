@@ -53,11 +53,21 @@ def enroll(place: Path | None, name: str, *, days: int, out: Path | None, csr: P
 
 def revoke(place: Path | None, name: str, *, as_json: bool) -> int:
     from qanat.node.enrolment import revoke as revoke_all  # noqa: PLC0415
+    from qanat.node.skip_psk import remove  # noqa: PLC0415
 
-    count = revoke_all(running_state(place), SaeId(name))
+    state = running_state(place)
+    identities = remove(state, sae=SaeId(name))  # who is revoked is out at every door
+    try:
+        count = revoke_all(state, SaeId(name))
+    except MisuseError:
+        if not identities:
+            raise
+        count = 0
     if as_json:
-        as_json_text({"sae": name, "revoked": count})
+        as_json_text({"sae": name, "revoked": count, "psks_removed": identities})
         return 0
+    if identities:
+        print(f"{name}: pre-shared key{'s' * (len(identities) != 1)} of {', '.join(identities)} removed")
     print(f"{name}: {count} certificate{'s' * (count != 1)} revoked; KMEs refuse them within a second")
     print(f"`qanat sae renew {name}` gives it a new one")
     return 0

@@ -188,6 +188,8 @@ class Policy:
             connection broke may have the same keys again; 0 keeps none.
         pq_tls: "preferred": TLS agrees its keys by X25519MLKEM768 where the other end can; "required": KMEs close
             connections that do not.
+        skip_psk: Routers may show a pre-shared key at SKIP doors of their own: "off", "forward_secret", or "plain",
+            which adds the suite of TLS 1.2 that protects nothing recorded before the key is lost.
         calls_per_s: Calls of one SAE to one interface of its KME, with as many at once; None sets no limit.
         reserve_keys: Keys of the default size, for each direction of each SAE pair, that other pairs of the same two
             sites cannot take; 0: first come, first served.
@@ -206,6 +208,7 @@ class Policy:
     key_ttl_s: float = 86_400.0  # a day
     redelivery_s: float = 0.0
     pq_tls: str = "preferred"
+    skip_psk: str = "off"
     calls_per_s: float | None = None
     reserve_keys: int = 0
 

@@ -25,7 +25,7 @@ CRL, ALLOWED = "revoked.crl", "allowed.txt"
 T = TypeVar("T")
 
 
-class _Watched(Generic[T]):
+class Watched(Generic[T]):
     """One file and what it last said."""
 
     def __init__(self, path: Path, read: Callable[[bytes], T], *, is_kept: bool) -> None:
@@ -69,8 +69,8 @@ class Admission:
 
     def __init__(self, state: StateDir) -> None:
         self._ca = state.sae_ca / "cert.pem"
-        self._revoked = _Watched(state.access / CRL, self._serials, is_kept=True)
-        self._allowed = _Watched(state.access / ALLOWED, _names, is_kept=False)
+        self._revoked = Watched(state.access / CRL, self._serials, is_kept=True)
+        self._allowed = Watched(state.access / ALLOWED, _names, is_kept=False)
         self._issued_ns = 0
         self.look()
 

@@ -4,6 +4,7 @@ ca/                                    the CA of the KMEs, by which applications
 ca-applications/, ca-operators/        the CAs of applications, and of controller and admin
 access/                                revoked.crl, allowed.txt: applications that may not call, or that alone may
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
+nodes/<site>/skip-psk.json             pre-shared keys of routers
 nodes/<site>/store.db                  its key store
 nodes/<site>/kek.toml                  which token guards that key, if one does
 nodes/<site>/store.toml                or where its PostgreSQL database is

@@ -226,6 +226,7 @@ def choose_ports(network: Network) -> Ports:
         peers={site: next(free) for site in network.sites},
         streams={site: next(free) for site in network.sites},
         skip={site: next(free) for site in network.sites},
+        skip_psk={site: next(free) for site in network.sites if network.policy.skip_psk != "off"},
     )
 
 

@@ -157,6 +157,10 @@ class PolicyDocument(Document):
         default="preferred",
         description="required: doors for applications and between KMEs close TLS without post-quantum key exchange",
     )
+    skip_psk: Literal["off", "forward_secret", "plain"] = Field(
+        default="off",
+        description="SKIP doors for pre-shared keys; plain: also TLS 1.2 without an ephemeral key exchange",
+    )
     calls_per_s: float | None = Field(default=_LIMITS.calls_per_s, ge=1, le=1e6)
     reserve_keys: int = Field(default=_LIMITS.reserve_keys, ge=0, le=1_000_000)
 

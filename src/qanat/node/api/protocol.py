@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -122,6 +122,11 @@ class IdentifyingProtocol(HttpToolsProtocol):
         """Called when the parser gives up."""
         self._refuse(*self._refusal)
 
+    def close_if_refused(self) -> None:
+        """Hang up on a peer that is no longer admitted; a key on its way to it is burned."""
+        if not self._may_call():
+            self.transport.close()
+
     def _may_call(self) -> bool:
         return time.time() < self._peer.until_s and self.admits(self._peer.name, self._peer.serial)
 
@@ -166,7 +171,10 @@ class IdentifyingProtocol(HttpToolsProtocol):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end, by which certificate, and until when (Unix seconds) it says so."""
+    """Who is at the other end, by which certificate, and until when (Unix seconds) it says so.
+
+    A pre-shared key has a negative serial number, so that no certificate has the same.
+    """
 
     role: str
     name: str
@@ -178,8 +186,10 @@ NOBODY = Peer("", "", float("inf"))
 
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
-    """Who the TLS peer is. Its certificate was verified in the handshake; nothing else is believed."""
+    """Who the TLS peer is. Its certificate or key was verified in the handshake; nothing else is believed."""
     tls = transport.get_extra_info("ssl_object")
+    if (known := getattr(tls, "peer", None)) is not None:
+        return cast("Peer", known)  # by a pre-shared key: see psk_tls.py
     der = tls.getpeercert(binary_form=True) if tls is not None else None
     if der is None:
         return NOBODY

@@ -44,7 +44,9 @@ def caller_of(scope: Scope) -> SaeId:
     tls: Mapping[str, Any] = scope.get("extensions", {}).get("tls", {})
     role, name = tls.get("role", ""), tls.get("name", "")
     if tls.get("refused"):
-        raise Refused(401, f"the certificate of {tls['refused']} has ended, was revoked or is not on the allow-list")
+        raise Refused(
+            401, f"the certificate or key of {tls['refused']} has ended, was revoked or is not on the allow-list"
+        )
     if role != "sae" or not name:
         found = f"a {role} certificate" if role else "no certificate that names an SAE"
         raise Refused(401, f"the key delivery interface is for SAEs; the connection shows {found}")

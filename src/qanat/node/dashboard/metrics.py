@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from qanat.node.dashboard.source import Snapshot
 
 LINK_STATES = ("starting", "up", "alarmed", "requalifying", "silent")
+REASONS = ("source", "all", "timeout", "failed")  # as in node/api/entrance.py, which a page need not load
 PAIR_STATES = ("served", "no_route", "filling")
 Sample = tuple[tuple[str, ...], float]
 
@@ -106,6 +107,13 @@ def _refusals(snapshot: Snapshot) -> Iterator[Sample]:
     for kme in snapshot.get("kmes", ()):
         for code, count in sorted(kme["audit"]["refused"].items()):
             yield (kme["site"], code), float(count)
+
+
+def _turned_away(snapshot: Snapshot) -> Iterator[Sample]:
+    for kme in snapshot.get("kmes", ()):
+        for door, counts in sorted(kme.get("turned_away", {}).items()):
+            for reason in REASONS:
+                yield (kme["site"], door, reason), float(counts.get(reason, 0))
 
 
 _LINK = ("link", "a", "b")
@@ -272,6 +280,13 @@ METRICS: tuple[Row, ...] = (
         help="Answers of the key delivery interface other than 200, by HTTP status, since the KME started.",
         labels=("site", "code"),
         samples=_refusals,
+    ),
+    Row(
+        name="qanat_kme_handshakes_turned_away_total",
+        help="Sockets that got no TLS connection: source or all (too many at once from there, or in all; the oldest "
+        "made room), timeout, failed.",
+        labels=("site", "door", "reason"),
+        samples=_turned_away,
     ),
     Row(
         name="qanat_audit_entries_total",

@@ -17,6 +17,7 @@ class Ports(msgspec.Struct, frozen=True):
     peers: dict[SiteId, int]  # KME to KME
     streams: dict[SiteId, int] = {}  # ETSI 004
     skip: dict[SiteId, int] = {}  # SKIP; a site without a port serves none
+    skip_psk: dict[SiteId, int] = {}  # SKIP for routers that show a pre-shared key
 
 
 class ChildConfig(msgspec.Struct, frozen=True):

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from qanat.core.ids import SiteId
 from qanat.core.ports import Entropy
 from qanat.node.access import Admission
-from qanat.node.api.app import create_app
+from qanat.node.api.app import KeyDelivery, create_app
+from qanat.node.api.entrance import stream_entrance
 from qanat.node.api.etsi004 import StreamDoor
 from qanat.node.api.etsi020 import create_border_app
-from qanat.node.api.server import HANDSHAKE_TIMEOUT_S, HttpsServer, serve, server_context
-from qanat.node.api.skip import create_skip_app
+from qanat.node.api.server import HttpsServer, serve, server_context
+from qanat.node.api.skip import SkipDelivery, create_skip_app
 from qanat.node.pki import Credentials, admitting_ca
 from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
+from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
-from qanat.node.wire import served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Doors:
 
     Attributes:
         on_refused: Caller, status and message of every answer that is not 200.
+        turned_away: Sockets that got no connection, by door and reason; see ``Entrance``.
     """
 
     config: ChildConfig
@@ -37,7 +39,10 @@ class Doors:
     gateway: Gateway
     admission: Admission
     entropy: Entropy
+    psks: PskBook
     on_refused: Callable[[str, int, str], None]
+    turned_away: dict[str, Counter[str]] = field(default_factory=dict)
+    https_doors: dict[str, HttpsServer] = field(default_factory=dict)
 
     @property
     def _name(self) -> str:
@@ -62,19 +67,11 @@ class Doors:
             on_refused=self.on_refused,
             redelivery_s=policy.redelivery_s,
         )
-        apps = {ports.key_delivery[self.site]: app}
+        apps: dict[str, tuple[int, KeyDelivery]] = {"etsi014": (ports.key_delivery[self.site], app)}
         if self.site in ports.skip:
-            apps[ports.skip[self.site]] = create_skip_app(
-                self.gateway,
-                kme_id=self._name,
-                network=self.config.network,
-                entropy=self.entropy,
-                calls_per_s=policy.calls_per_s,
-                on_burned=self.gateway.burned,
-                on_refused=self.on_refused,
-            )
-        doors = [
-            serve(
+            apps["skip"] = (ports.skip[self.site], self._skip_app())
+        doors = {
+            name: serve(
                 app,
                 host="127.0.0.1",
                 port=port,
@@ -84,9 +81,41 @@ class Doors:
                 admits=self.admission.admits,
                 is_pq_required=self._is_pq_required,
             )
-            for port, app in apps.items()
-        ]
-        return doors + [self._border(partner) for partner in partners]
+            for name, (port, app) in apps.items()
+        }
+        if self.site in ports.skip_psk:
+            doors["skip-psk"] = self._psk_door()
+        doors |= {f"etsi020-{partner}": self._border(partner) for partner in partners}
+        self.https_doors.update(doors)
+        self.turned_away.update({name: door.turned_away for name, door in doors.items()})
+        return list(doors.values())
+
+    def _psk_door(self) -> HttpsServer:
+        """SKIP for routers that show a pre-shared key in place of a certificate."""
+        from qanat.node.api.psk_tls import psk_context
+
+        psks, admission, policy = self.psks, self.admission, self.config.network.policy
+        return HttpsServer(
+            self._skip_app(),
+            host="127.0.0.1",
+            port=self.config.ports.skip_psk[self.site],
+            context=psk_context(
+                psks.find, self.entropy, is_plain=policy.skip_psk == "plain", is_pq_required=self._is_pq_required
+            ),
+            admits=lambda name, serial: psks.admits(name, serial) and admission.admits(name, serial),
+        )
+
+    def _skip_app(self) -> SkipDelivery:
+        policy = self.config.network.policy
+        return create_skip_app(
+            self.gateway,
+            kme_id=self._name,
+            network=self.config.network,
+            entropy=self.entropy,
+            calls_per_s=policy.calls_per_s,
+            on_burned=self.gateway.burned,
+            on_refused=self.on_refused,
+        )
 
     def _border(self, partner: str) -> HttpsServer:
         """ETSI 020 for one partner, at the port that the network file tells it."""
@@ -98,6 +127,12 @@ class Doors:
             keyfile=self.credentials.keyfile,
             cafile=self._state.partner_ca(partner),
         )
+
+    def look(self) -> None:
+        """Read pre-shared keys anew; whose key is gone is cut off. Call it every ``RELOAD_S``."""
+        self.psks.look()
+        if "skip-psk" in self.https_doors:
+            self.https_doors["skip-psk"].close_refused()
 
     async def streams(self) -> AbstractAsyncContextManager[object]:
         """ETSI 004, where it has a port; listens from now on."""
@@ -111,6 +146,6 @@ class Doors:
             cafile=admitting_ca(self._state),
             is_pq_required=self._is_pq_required,
         )
-        return await asyncio.start_server(
-            served(door.serve), "127.0.0.1", port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S
+        return await stream_entrance(
+            door.serve, "127.0.0.1", port, context, turned_away=self.turned_away.setdefault("etsi004", Counter())
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,7 @@ from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
 from qanat.node.sealing import sealing_of
+from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 from qanat.node.store.opening import SiteStore, check_no_change, finish, open_store, rotate
 from qanat.node.wire import frames, served, write_frame
@@ -84,6 +86,7 @@ class SiteKme:
             gateway=self.gateway,
             admission=self._admission,
             entropy=self._entropy,
+            psks=PskBook(self._state, site),
             on_refused=self._refused,
         )
 
@@ -205,6 +208,7 @@ class SiteKme:
         while True:
             await asyncio.sleep(RELOAD_S)
             self._admission.look()
+            self._doors.look()
 
     async def _report(self) -> None:
         while True:
@@ -214,9 +218,9 @@ class SiteKme:
                 self._hub.send(Note("note", f"{self._site}: the key store cannot be written: {error.detail}"))
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
-            self._hub.send(
-                StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | {"audit": self.trail.counts()})
-            )
+            turned_away = {door: dict(counts) for door, counts in self._doors.turned_away.items()}
+            more = {"audit": self.trail.counts(), "turned_away": turned_away}
+            self._hub.send(StoreStatus(self._site, msgspec.to_builtins(report, str_keys=True) | more))
             for kind, text in self._told.drain():
                 self._hub.send(Note(kind, f"{self._site}: {text}"))
             await asyncio.sleep(REPORT_INTERVAL_S)
@@ -262,6 +266,7 @@ class SiteKme:
             self._credentials,
             self._from_peer,
             is_pq_required=self._is_pq_required,
+            turned_away=self._doors.turned_away.setdefault("peers", Counter()),
         )
         modules = await asyncio.start_unix_server(
             served(self._take_blocks), self._config.sockets[kq1_socket(self._site)]

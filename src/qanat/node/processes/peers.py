@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from qanat.core.ids import SiteId
+from qanat.node.api.entrance import Entrance, stream_entrance
 from qanat.node.api.protocol import Peer, peer_of
 from qanat.node.api.server import HAS_HYBRID_GROUPS, server_context
 from qanat.node.pki import Credentials
-from qanat.node.wire import close, frames, keep_connected, served, write_frame
+from qanat.node.wire import close, frames, keep_connected, write_frame
 
 QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
 
@@ -98,8 +99,13 @@ class PeerLine:
 
 
 async def listen(
-    port: int, credentials: Credentials, receive: Receive, *, is_pq_required: bool = False
-) -> asyncio.Server:
+    port: int,
+    credentials: Credentials,
+    receive: Receive,
+    *,
+    is_pq_required: bool = False,
+    turned_away: Counter[str] | None = None,
+) -> Entrance:
     """Accept frames of other KMEs; the sender is who its certificate says."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,10 +115,5 @@ async def listen(
                 return
             receive(SiteId(peer.name), frame)
 
-    return await asyncio.start_server(
-        served(serve),
-        "127.0.0.1",
-        port,
-        ssl=_server_context(credentials, is_pq_required=is_pq_required),
-        ssl_handshake_timeout=5,
-    )
+    context = _server_context(credentials, is_pq_required=is_pq_required)
+    return await stream_entrance(serve, "127.0.0.1", port, context, turned_away=turned_away)
