@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # live_network.py is shared with
 
 from live_network import Live, until
 from postgres_server import PostgresServer
+from softhsm import SoftHsm
 
 from qanat.node.store.postgres_session import Server
 
@@ -42,3 +43,11 @@ def postgresql() -> Iterator[PostgresServer]:
 def database(postgresql: PostgresServer) -> Server:
     """An empty database of it."""
     return postgresql.new_database()
+
+
+@pytest.fixture
+def softhsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SoftHsm:
+    """A real SoftHSM with one token, "vault"."""
+    made = SoftHsm(tmp_path / "softhsm", monkeypatch)
+    made.make()
+    return made

@@ -5,71 +5,30 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.km.pairing import a_block, a_chain
+from kek_store import PIECES, A, a_site_kme, bits_of, filled_state, root_of, sealed, told
 from typer.testing import CliRunner
 
 from qanat.cli.main import app
 from qanat.core.errors import EnvironmentProblem
-from qanat.core.ids import BlockId, SaeId, SiteId
+from qanat.core.ids import BlockId, SaeId
 from qanat.crypto.shamir import Share, ShareRefused
 from qanat.km.documents import KeyDeliveryError, KeyRequest
-from qanat.km.kme import Kme
 from qanat.node.entropy import SystemEntropy
-from qanat.node.kek import KekFile, Sealed, WrongRoot, kek_path, new_kek, next_path, provide_kek, write_next
-from qanat.node.messages import Note
-from qanat.node.pki import provision
-from qanat.node.processes.config import ChildConfig, Ports, kq1_socket
-from qanat.node.processes.kme import KmeHost
+from qanat.node.kek import KekFile, Sealed, WrongRoot, kek_path, new_kek, next_path, write_next
 from qanat.node.processes.seal_door import SealRequest
-from qanat.node.seal_client import ask_kme
 from qanat.node.sealing import Sealing
 from qanat.node.statedir import StateDir
 from qanat.node.store.opening import finish, open_store, rotate
 from qanat.node.store.sqlite import WrongKek
-from qanat.node.supervisor import free_ports
-
-A = SiteId("a")
-PIECES = ["a-b/1/1#0", "a-b/1/1#1"]
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> StateDir:
-    state = StateDir(tmp_path / "state")
-    state.prepare()
-    state.node(A).mkdir(mode=0o700, parents=True)
-    provide_kek(state, A)
-    store = open_store(state, A, root=None, entropy=SystemEntropy())
-    kme = Kme(site=A, network=a_chain(1), store=store, entropy=SystemEntropy(), kme_id="a")
-    with store.transaction():
-        kme.add_block(a_block("a-b", 1), 0)
-    store.close()
-    return state
-
-
-def sealed(state: StateDir, *options: str) -> list[str]:
-    done = CliRunner().invoke(app, ["kme", "init-seal", "a", "--state", str(state.path), *options])
-    assert done.exit_code == 0, done.output
-    return [line for line in done.output.splitlines() if line.startswith("qanat-share")]
-
-
-def bits_of(state: StateDir, root=None) -> list[bytes]:
-    store = open_store(state, A, root=root, entropy=SystemEntropy())
-    try:
-        return [store.read_bits(BlockId(piece)).reveal() for piece in PIECES]
-    finally:
-        store.close()
-
-
-def root_of(state: StateDir, shares: list[str]):
-    sealing = Sealing(A, kek_path(state, A))
-    for share in shares:
-        sealing.add(share)
-    return sealing.root
+    return filled_state(tmp_path)
 
 
 def test_any_three_of_five_shares_open_the_store_and_nothing_on_the_disk_does(state):
@@ -214,36 +173,6 @@ def test_shares_that_were_never_shown_seal_nothing(state):
     expected = bits_of(state)
     write_next(kek_path(state, A), KekFile(label="development", body=new_kek(SystemEntropy())))
     assert bits_of(state) == expected
-
-
-class Hub:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def send(self, message: object) -> None:
-        if isinstance(message, Note):
-            self.notes.append(message.text)
-
-
-def a_site_kme(state: StateDir) -> tuple[KmeHost, Hub]:
-    network = a_chain(1)
-    provision(state, network, datetime.now(UTC))
-    free = free_ports()
-    ports = Ports(
-        dashboard=next(free),
-        classical=next(free),
-        key_delivery={site: next(free) for site in network.sites},
-        peers={site: next(free) for site in network.sites},
-        streams={site: next(free) for site in network.sites},
-    )
-    hub = Hub()
-    sockets = {kq1_socket(A): str(state.socket_path(kq1_socket(A)))}
-    config = ChildConfig("kme", network, str(state.path), ports, sockets, [A])
-    return KmeHost(config, A, hub), hub  # type: ignore[arg-type]
-
-
-async def told(state: StateDir, verb: str, share: str = ""):
-    return await asyncio.to_thread(ask_kme, state, A, SealRequest(verb, share))
 
 
 def test_a_sealed_kme_answers_503_until_the_last_share_then_serves_and_rotates(state):

@@ -9,9 +9,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qanat.cli.place import running_state
 from qanat.cli.show import as_json_text
+from qanat.core.errors import EnvironmentProblem
+from qanat.core.ids import SiteId
+
+if TYPE_CHECKING:
+    from qanat.node.statedir import StateDir
 
 DISK_FREE_BYTES_MIN = 500_000_000  # kernels' cache, stores and logs of the metro network, with room
 OPEN_FILES_MIN = 256
@@ -78,13 +84,51 @@ def _ports() -> Finding:
     return Finding("loopback ports", True, f"first free one from {FIRST_PORT}: {port}")
 
 
+def _memory() -> Finding:
+    """Said, not demanded: many machines limit it, and the how-to guides name the way out."""
+    from qanat.node.processes.hardening import may_lock  # noqa: PLC0415
+
+    detail = (
+        "locked against swapping"
+        if may_lock()
+        else "NOT locked against swapping: needs Linux and `ulimit -l unlimited`; or have no swap, or an encrypted one"
+    )
+    return Finding("memory of keys", True, detail)
+
+
+def _guards(place: StateDir) -> list[Finding]:
+    """Who guards each site's key encryption key."""
+    return [_guard(place, SiteId(path.parent.name)) for path in sorted((place.path / "nodes").glob("*/kek"))]
+
+
+def _guard(place: StateDir, site: SiteId) -> Finding:
+    from qanat.node.kek import KEK_LABEL, KekFile, kek_path  # noqa: PLC0415
+    from qanat.node.token.settings import settings_path, token_settings  # noqa: PLC0415
+
+    what = f"KEK of {site}"
+    try:
+        file = KekFile.load(kek_path(place, site))
+        if file.token_key is not None:
+            token_settings(place, site)
+    except EnvironmentProblem as problem:
+        return Finding(what, False, problem.detail)
+    if file.label == KEK_LABEL and settings_path(place, site).exists():
+        return Finding(
+            what, False, f"guarded by {file.guardian}, although kek.toml names a token: `qanat kme init-token {site}`"
+        )
+    if file.token_key is not None and importlib.util.find_spec("pkcs11") is None:
+        return Finding(what, False, f"guarded by {file.guardian}, but run `pip install 'qanat[pkcs11]'` first")
+    return Finding(what, True, f"guarded by {file.guardian}")
+
+
 def doctor(state: Path | None, as_json: bool) -> int:
     place = running_state(state)
     checks: tuple[Callable[[], Finding], ...] = (
         _python, _parts, _sqlite, _cores, lambda: _disk(place.path), lambda: _state_is_ours(place.path), _open_files,
-        _ports,
+        _ports, _memory,
     )  # fmt: skip
     findings = [check() for check in checks]
+    findings += _guards(place)
     pid = place.running_pid()
     findings.append(Finding("network", True, f"running as process {pid}" if pid else "none is running here"))
     is_fine = all(finding.is_fine for finding in findings)

@@ -54,10 +54,18 @@ def kme_init_seal(
     raise typer.Exit(kme_work.init_seal(state, site, shares=shares, threshold=threshold))
 
 
+@kme.command("init-token")
+def kme_init_token(site: str, state: State = None) -> None:
+    """Put the store's key under the PKCS#11 token that kek.toml names. The KME must not run."""
+    from qanat.cli import kme as kme_work
+
+    raise typer.Exit(kme_work.init_token(state, site))
+
+
 @kme.command("unseal")
 @from_afar("kme")
 def kme_unseal(site: str, state: State = None) -> None:
-    """Give one share to a sealed KME: typed, or on standard input."""
+    """Give a sealed KME one share or its token's PIN: typed, or on standard input."""
     from qanat.cli import kme as kme_work
 
     raise typer.Exit(kme_work.unseal(state, site))

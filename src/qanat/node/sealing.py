@@ -1,13 +1,17 @@
-"""A sealed KME: it collects shares until they open its KEK."""
+"""A sealed KME: it collects shares until they open its KEK. Or waits for its token: ``token/sealing.py``."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 from qanat.core.ids import SiteId
+from qanat.core.ports import Entropy
 from qanat.core.secret import SecretBits
 from qanat.crypto.shamir import Share, ShareRefused, joined
-from qanat.node.kek import KekFile, WrongRoot
+from qanat.node.kek import TOKEN_LABEL, KekFile, WrongRoot, kek_path
+from qanat.node.statedir import StateDir
+from qanat.node.token.sealing import TokenSealing
 
 
 class Sealing:
@@ -22,6 +26,7 @@ class Sealing:
         self.file = KekFile.load(path)
         self._shares: dict[int, Share] = {}
         self.root: SecretBits | None = None
+        self.next_root: SecretBits | None = None  # shares guard the root key: every KEK has the same
 
     @property
     def is_sealed(self) -> bool:
@@ -31,6 +36,32 @@ class Sealing:
     def missing(self) -> int:
         """Shares still needed."""
         return self.file.threshold - len(self._shares) if self.is_sealed else 0
+
+    @property
+    def waiting(self) -> str:
+        """For what; anybody may read it."""
+        return f"{self.missing} shares are missing"
+
+    @property
+    def problem(self) -> str:
+        return self.waiting if self.is_sealed else ""
+
+    @property
+    def asks(self) -> str:
+        """What people must type next."""
+        return "share" if self.is_sealed else ""
+
+    def start(self) -> None:
+        """Shares come from people only."""
+
+    def settle(self) -> None:
+        """The store is open: nothing more to know."""
+
+    def renewed(self, text: str, entropy: Entropy) -> None:
+        """The guard stays when the KEK changes."""
+
+    def adopt(self, text: str, root: SecretBits) -> None:
+        """Unused: see ``renewed``."""
 
     def add(self, text: str) -> int:
         """Take one share.
@@ -68,3 +99,16 @@ class Sealing:
             root.wipe()
             raise
         self.root = root
+
+
+AnySealing: TypeAlias = Sealing | TokenSealing
+
+
+def sealing_of(state: StateDir, site: SiteId) -> AnySealing:
+    """What keeps a site's KEK closed.
+
+    Raises:
+        EnvironmentProblem: the kek file is missing or damaged.
+    """
+    path = kek_path(state, site)
+    return TokenSealing(state, site, path) if KekFile.load(path).label == TOKEN_LABEL else Sealing(site, path)

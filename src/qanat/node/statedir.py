@@ -8,6 +8,7 @@ registrar/                             the audit of what was done with the CAs, 
 nodes/<site>/{cert.pem,key.pem,kek}    a KME's certificate and the key that encrypts its store
 nodes/<site>/skip-psk.json             pre-shared keys of routers
 nodes/<site>/store.db                  its key store
+nodes/<site>/kek.toml                  which token guards that key, if one does
 nodes/<site>/store.toml                or where its PostgreSQL database is
 fences/<site>                          how far that store came: not part of a backup
 saes/<sae>/{cert.pem,key.pem}          an application's certificate

@@ -19,7 +19,7 @@ from qanat.node.audit.trail import Trail
 from qanat.node.messages import HUB, AdminReply, AdminRequest
 from qanat.node.processes.seal_door import SealDoor, SealReply, SealRequest
 from qanat.node.processes.writer_thread import StoreFailed, WriterThread
-from qanat.node.sealing import Sealing
+from qanat.node.sealing import AnySealing
 from qanat.node.wire import close, read_frame, write_frame
 
 
@@ -34,7 +34,7 @@ class Desk:
     site: SiteId
     thread: WriterThread
     trail: Trail
-    sealing: Sealing
+    sealing: AnySealing
     seal_door: SealDoor
     hub: str
 
@@ -54,7 +54,12 @@ class Desk:
     async def state(self) -> dict[str, Any]:
         found: dict[str, Any] = {"site": self.site, "is_sealed": self.sealing.is_sealed}
         if self.sealing.is_sealed:
-            return found | {"missing": self.sealing.missing, "report": None}
+            return found | {
+                "missing": self.sealing.missing,
+                "problem": self.sealing.problem,
+                "asks": self.sealing.asks,
+                "report": None,
+            }
         try:
             report = await self.thread.call(lambda kme, now_ns: kme.report(now_ns))
         except StoreFailed as error:

@@ -15,7 +15,7 @@ from qanat.km.interwork.documents import AckContainer, InterworkError, Transfer,
 from qanat.km.kme import Kme
 from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
 from qanat.node.processes.writer_thread import WriterThread
-from qanat.node.sealing import Sealing
+from qanat.node.sealing import AnySealing
 
 # A slave may ask before the master's grant has crossed the network: wait for it this long, looking this often.
 GRANT_WAIT_S = 0.5
@@ -25,13 +25,13 @@ GRANT_LOOK_S = 0.02
 class Gateway:
     """The KME behind its interfaces. Raises what each interface turns into its own kind of answer."""
 
-    def __init__(self, thread: WriterThread, sealing: Sealing) -> None:
+    def __init__(self, thread: WriterThread, sealing: AnySealing) -> None:
         self.thread, self._sealing = thread, sealing
 
     def check_seal(self) -> None:
         """Raises: KeyDeliveryError."""
         if self._sealing.is_sealed:
-            raise KeyDeliveryError(503, f"this KME is sealed: {self._sealing.missing} shares are missing")
+            raise KeyDeliveryError(503, f"this KME is sealed: {self._sealing.waiting}")
 
     # --- ETSI GS QKD 014, and SKIP
 

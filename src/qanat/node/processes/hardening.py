@@ -49,11 +49,16 @@ def harden() -> Hardening:
     return Hardening(has_no_core, libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, _locked(libc))
 
 
+def may_lock() -> bool:
+    """Whether this machine lets us lock all memory."""
+    return sys.platform == "linux" and resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY
+
+
 def _locked(libc: ctypes.CDLL) -> bool:
     """Lock only where there is no limit: below one, a later allocation would fail and end the KME.
 
     Pages are locked as they are touched, so stacks of threads do not grow to their full size.
     """
-    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+    if not may_lock():
         return False
     return bool(libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0)

@@ -16,7 +16,6 @@ from qanat.core.alarms import Command
 from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
 from qanat.node.instance import site_of
-from qanat.node.kek import kek_path
 from qanat.node.messages import Commanded, HubMessage, Note
 from qanat.node.processes.config import ChildConfig, hub_socket
 from qanat.node.processes.gateway import Gateway
@@ -24,7 +23,7 @@ from qanat.node.processes.health import Health, health_door
 from qanat.node.processes.hub_client import HubClient
 from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.site_kme import SiteKme
-from qanat.node.sealing import Sealing
+from qanat.node.sealing import sealing_of
 from qanat.node.statedir import StateDir
 from qanat.node.wire import served
 
@@ -38,7 +37,7 @@ class KmeHost:
         self._config, self._instance, self._hub = config, instance, hub
         self._site = site_of(instance)
         self._state = StateDir(config.state)
-        self._sealing = Sealing(instance, kek_path(self._state, instance))
+        self._sealing = sealing_of(self._state, instance)
         self._operator_door = SealDoor(self._sealing, self._rotate)
         self._turn = self._new_turn()
         self.started = asyncio.Event()
@@ -70,7 +69,10 @@ class KmeHost:
 
     async def run(self) -> None:
         """Until cancelled. A sealed KME answers 503 until it is unsealed; one of several keeps its doors closed."""
+        await asyncio.to_thread(self._sealing.start)
         operator_door = self._operator_door
+        if not self._sealing.is_sealed:
+            operator_door.opened.set()
         socket = self._state.socket_path(seal_socket(self._instance))
         socket.unlink(missing_ok=True)  # of a process that was killed
         operator = await asyncio.start_unix_server(served(operator_door.serve), socket)
@@ -87,13 +89,13 @@ class KmeHost:
                 watching.cancel()
             await self._serve()
 
-    async def _rotate(self) -> int:
-        return await self._turn.rotate()
+    async def _rotate(self, pin: str) -> int:
+        return await self._turn.rotate(pin)
 
     async def _start_sealed(self) -> None:
         if not self.is_one_of_several:
             await self._turn.start_https()
-        self._hub.send(Note("note", f"{self._instance}: sealed, {self._sealing.missing} shares are missing"))
+        self._hub.send(Note("note", f"{self._instance}: sealed, {self._sealing.problem}"))
         self.started.set()
 
     async def _serve(self) -> None:

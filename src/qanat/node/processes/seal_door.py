@@ -1,6 +1,6 @@
 """The operator's door of one KME: how it is unsealed, and its KEK changed. A Unix socket that only its owner opens.
 
-One JSON object in, one out. A share comes in through it and is never logged, repeated or passed on.
+One JSON object in, one out. A share or a PIN comes in through it and is never logged or repeated.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import msgspec
 
 from qanat.core.errors import QanatError
 from qanat.core.ids import SiteId
-from qanat.node.sealing import Sealing
+from qanat.node.sealing import AnySealing
 from qanat.node.wire import frames, write_frame
 
 
 class SealRequest(msgspec.Struct, frozen=True):
-    """``verb`` is "state", "unseal" or "rotate"."""
+    """``verb`` is "state", "unseal" or "rotate"; ``share`` a share, or the PIN of a token."""
 
     verb: str
     share: str = ""
@@ -31,6 +31,8 @@ class SealReply(msgspec.Struct, frozen=True):
     missing: int = 0
     label: str = ""
     rewrapped: int = 0
+    problem: str = ""
+    asks: str = ""
     error: str = ""
     exit_code: int = 0
 
@@ -45,9 +47,10 @@ def seal_socket(site: SiteId) -> str:
 class SealDoor:
     """Answers an operator. ``opened`` is set when no share is missing any more."""
 
-    def __init__(self, sealing: Sealing, rotate: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, sealing: AnySealing, rotate: Callable[[str], Awaitable[int]]) -> None:
         self._sealing = sealing
         self._rotate = rotate
+        self._one_unseal = asyncio.Lock()
         self.opened = asyncio.Event()
         if not sealing.is_sealed:
             self.opened.set()
@@ -66,11 +69,18 @@ class SealDoor:
         rewrapped = 0
         try:
             if request.verb == "unseal":
-                self._sealing.add(request.share)
+                await self._unseal(request.share)
             elif request.verb == "rotate":
-                rewrapped = await self._rotate()
+                rewrapped = await self._rotate(request.share)
         except QanatError as error:
             return SealReply(error=str(error), exit_code=error.exit_code)
         if not self._sealing.is_sealed:
             self.opened.set()
-        return SealReply(self._sealing.is_sealed, self._sealing.missing, self._sealing.file.label, rewrapped)
+        sealing = self._sealing
+        return SealReply(
+            sealing.is_sealed, sealing.missing, sealing.file.label, rewrapped, sealing.problem, sealing.asks
+        )
+
+    async def _unseal(self, share: str) -> None:
+        async with self._one_unseal:  # in a thread, since a token takes its time
+            await asyncio.to_thread(self._sealing.add, share)

@@ -46,11 +46,11 @@ from qanat.node.processes.pushers import Pushers
 from qanat.node.processes.seal_door import SealDoor
 from qanat.node.processes.telling import Telling
 from qanat.node.processes.writer_thread import Outcome, StoreFailed, WriterThread
-from qanat.node.sealing import Sealing
+from qanat.node.sealing import AnySealing
 from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import choice_path
-from qanat.node.store.opening import SiteStore, finish, open_store, rotate
+from qanat.node.store.opening import SiteStore, check_no_change, finish, open_store, rotate
 from qanat.node.store.sqlite import SqliteStore
 from qanat.node.store.waiting import Waiting, store_in_turn
 from qanat.node.wire import frames, write_frame
@@ -66,7 +66,7 @@ class SiteKme:
     A site with one instance has one turn, as long as the process. ``kme.py`` says what lies between turns.
     """
 
-    def __init__(self, config: ChildConfig, instance: SiteId, hub: HubClient, sealing: Sealing) -> None:
+    def __init__(self, config: ChildConfig, instance: SiteId, hub: HubClient, sealing: AnySealing) -> None:
         self._config, self._instance, self._hub, self._sealing = config, instance, hub, sealing
         self._site = site_of(instance)
         self._state = StateDir(config.state)
@@ -165,12 +165,20 @@ class SiteKme:
 
     def _store(self) -> SiteStore:
         """In the writer thread. With several instances it returns when our turn begins."""
-        opened = partial(open_store, self._state, self._instance, root=self._sealing.root, entropy=self._entropy)
+        opened = partial(
+            open_store,
+            self._state,
+            self._instance,
+            root=self._sealing.root,
+            next_root=self._sealing.next_root,
+            entropy=self._entropy,
+        )
         if self._is_one_of_several:
             in_turn = partial(opened, waiting=self.waiting, on_deposed=self._on_deposed)
             self._opened = store_in_turn(in_turn, self.waiting)
         else:
             self._opened = opened()
+        self._sealing.settle()
         if not isinstance(self._opened, SqliteStore):
             self.trail.begin_turn(turn_facts(self._opened.facts("audit"), self._instance, self._opened.epoch))
         elif self._is_one_of_several:
@@ -184,20 +192,24 @@ class SiteKme:
     def _on_deposed(self) -> None:
         self._loop.call_soon_threadsafe(self._deposed.set)
 
-    async def rotate(self) -> int:
+    async def rotate(self, pin: str) -> int:
         """Change the KEK between two groups of keys: what is being served waits for it, nothing is refused."""
         self.gateway.check_seal()
         if not self.is_serving:
             raise EnvironmentProblem(f"this instance of {self._site} waits for its turn; ask the one that serves.")
-        return await asyncio.shield(asyncio.ensure_future(self._rotated()))  # whoever asked may hang up
+        return await asyncio.shield(asyncio.ensure_future(self._rotated(pin)))  # whoever asked may hang up
 
-    async def _rotated(self) -> int:
+    async def _rotated(self, pin: str) -> int:
         async with self._one_rotation:
-            store, root = self._opened, self._sealing.root
+            check_no_change(self._state, self._instance)
+            renewed = await asyncio.to_thread(self._sealing.renewed, pin, self._entropy)  # a token; served meanwhile
+            store, (guard, root) = self._opened, renewed or (None, self._sealing.root)
             count = await self.thread.call(
-                lambda _kme, _now_ns: rotate(self._state, self._instance, store, root, self._entropy)
+                lambda _kme, _now_ns: rotate(self._state, self._instance, store, root, self._entropy, guard)
             )
             finish(self._state, self._instance)
+            if renewed is not None:
+                await asyncio.to_thread(self._sealing.adopt, pin, renewed[1])
             return count
 
     def _engine(self, store: Any) -> Kme:

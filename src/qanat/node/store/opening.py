@@ -21,7 +21,18 @@ from qanat.core.secret import SecretBits
 from qanat.crypto.shamir import Share
 from qanat.node.entropy import SystemEntropy
 from qanat.node.instance import site_of
-from qanat.node.kek import KekFile, Sealed, WrongRoot, kek_path, new_kek, next_path, shared_kek, write_next
+from qanat.node.kek import (
+    SHAMIR_LABEL,
+    KekFile,
+    Sealed,
+    WrongRoot,
+    kek_path,
+    new_kek,
+    next_path,
+    shared_kek,
+    write_next,
+)
+from qanat.node.privatefile import sync_folder
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import chosen_server
 from qanat.node.store.sqlite import SqliteStore, WrongKek
@@ -38,6 +49,7 @@ def open_store(
     site: SiteId,
     *,
     root: SecretBits | None,
+    next_root: SecretBits | None = None,
     entropy: Entropy,
     is_recovering: bool = False,
     patience_s: float | None = None,
@@ -48,6 +60,7 @@ def open_store(
 
     Args:
         root: The root key, if the site's KEK is sealed.
+        next_root: That of ``kek.next``, where it has another.
         patience_s: How long to wait for another instance; None is for ever.
         waiting, on_deposed: As ``PostgresStore``.
 
@@ -60,7 +73,6 @@ def open_store(
         _opened,
         state,
         site,
-        root=root,
         entropy=entropy,
         is_recovering=is_recovering,
         patience_s=patience_s,
@@ -68,19 +80,23 @@ def open_store(
         on_deposed=on_deposed,
     )
     try:
-        store = opened(KekFile.load(path))
+        store = opened(KekFile.load(path), root=root)
     except WrongKek:
         if not next_path(path).exists():
             raise
-        return _opened_with_next(path, opened)
+        return _opened_with_next(path, next_root or root, opened)
     next_path(path).unlink(missing_ok=True)  # of a change that was not committed
     return store
 
 
-def _opened_with_next(path: Path, opened: Callable[[KekFile], SiteStore]) -> SiteStore:
+def _opened_with_next(path: Path, root: SecretBits | None, opened: Callable[..., SiteStore]) -> SiteStore:
     file = KekFile.load(next_path(path))
+    if root is not None and file.label != KekFile.load(path).label:
+        # From one guard to another, and the first one no longer opens the store: the change was committed.
+        _exchange(path)
+        raise Sealed(f"the change of guard is finished: {file.needs}")
     try:
-        store = opened(file)
+        store = opened(file, root=root)
     except Sealed:
         # The development KEK no longer opens the store, so the change to shares was committed.
         os.replace(next_path(path), path)
@@ -89,6 +105,15 @@ def _opened_with_next(path: Path, opened: Callable[[KekFile], SiteStore]) -> Sit
     with suppress(FileNotFoundError):
         os.replace(next_path(path), path)
     return store
+
+
+def _exchange(path: Path) -> None:
+    """Both files stay, so that nothing is lost if the store is another one than it seems."""
+    aside = path.with_name("kek.before")
+    aside.unlink(missing_ok=True)
+    os.link(path, aside)  # not renamed: at no moment is there no kek
+    os.replace(next_path(path), path)
+    os.replace(aside, next_path(path))
 
 
 def _opened(
@@ -134,24 +159,39 @@ def _opened(
         kek.wipe()
 
 
-def rotate(state: StateDir, site: SiteId, store: SiteStore, root: SecretBits | None, entropy: Entropy) -> int:
+def check_no_change(state: StateDir, site: SiteId) -> None:
+    """Raises: EnvironmentProblem: an earlier change is not finished; its ``kek.next`` may be what opens the store."""
+    if next_path(kek_path(state, site)).exists():
+        raise EnvironmentProblem(
+            f"an earlier change of the key encryption key of {site} was not finished. Restart its KME, which finishes "
+            "or forgets it, and try again."
+        )
+
+
+def rotate(
+    state: StateDir,
+    site: SiteId,
+    store: SiteStore,
+    root: SecretBits | None,
+    entropy: Entropy,
+    guard: KekFile | None = None,
+) -> int:
     """First half of a rotation: inside an open transaction of this store. ``finish`` after its commit.
+
+    Args:
+        guard: Around the new KEK, ``root`` being its root key; None keeps the one there is.
 
     Returns:
         Data keys re-wrapped.
 
     Raises:
-        EnvironmentProblem: an earlier change is not finished; its ``kek.next`` may be all that opens the store.
+        EnvironmentProblem: as ``check_no_change``.
     """
+    check_no_change(state, site)
     path = kek_path(state, site)
-    if next_path(path).exists():
-        raise EnvironmentProblem(
-            f"an earlier change of the key encryption key of {site} was not finished. Restart its KME, which finishes "
-            "or forgets it, and try again."
-        )
     kek = new_kek(entropy)
     try:
-        write_next(path, KekFile.load(path).with_kek(kek, root, entropy))
+        write_next(path, (guard or KekFile.load(path)).with_kek(kek, root, entropy))
         return store.rewrap(kek.reveal())
     finally:
         kek.wipe()
@@ -161,38 +201,70 @@ def finish(state: StateDir, site: SiteId) -> None:
     """Second half: the new KEK is the one that holds."""
     path = kek_path(state, site)
     os.replace(next_path(path), path)
+    sync_folder(path.parent)  # before a token forgets what opened the old file
 
 
 def init_seal(
-    state: StateDir, site: SiteId, *, shares: int, threshold: int
+    state: StateDir, site: SiteId, *, shares: int, threshold: int, root: SecretBits | None = None
 ) -> tuple[SiteStore, SecretBits, list[Share]]:
-    """Prepare the change from a KEK in the open to one under shares, on a store that no KME uses.
+    """Prepare the change to a KEK under shares, on a store that no KME uses.
 
     The KEK is a new one: whoever copied the old file has nothing. ``commit_seal`` does it, after the shares were
     shown: a kill between leaves a store without shares rather than shares that nobody saw.
 
+    Args:
+        root: The root key, if a token guards the KEK now.
+
     Raises:
         MisuseError: such shares cannot be made.
-        EnvironmentProblem: a KME uses the store, or it is sealed already.
+        EnvironmentProblem: a KME uses the store, or it is under shares already.
     """
-    path, entropy = kek_path(state, site), SystemEntropy()
-    if not path.exists():
-        raise EnvironmentProblem(f"site {site} has no key encryption key at {path}. Start the network once before.")
-    if KekFile.load(path).is_sealed:
+    if present_guard(state, site) == SHAMIR_LABEL:
         raise EnvironmentProblem(f"the KME of {site} is sealed already. Unseal it with the shares that it has.")
-    store = open_store(state, site, root=None, entropy=entropy, patience_s=0)  # told at once that a KME uses it
-    try:
-        kek = new_kek(entropy)
-        file, made = shared_kek(kek, shares=shares, threshold=threshold, entropy=entropy)
-        write_next(path, file)
-    except BaseException:
-        store.close()
-        raise
+    made: list[Share] = []
+
+    def guarded(kek: SecretBits) -> KekFile:
+        file, given = shared_kek(kek, shares=shares, threshold=threshold, entropy=SystemEntropy())
+        made.extend(given)
+        return file
+
+    store, kek = begin_guard(state, site, root, guarded)
     return store, kek, made
 
 
+def present_guard(state: StateDir, site: SiteId) -> str:
+    """The label of a site's kek file. Raises: EnvironmentProblem: it has none yet, or it is damaged."""
+    path = kek_path(state, site)
+    if not path.exists():
+        raise EnvironmentProblem(f"site {site} has no key encryption key at {path}. Start the network once before.")
+    return KekFile.load(path).label
+
+
+def begin_guard(
+    state: StateDir, site: SiteId, root: SecretBits | None, guarded: Callable[[SecretBits], KekFile]
+) -> tuple[SiteStore, SecretBits]:
+    """Write ``kek.next`` with a new KEK under another guard; ``commit_seal`` does the rest.
+
+    Args:
+        root: The root key of the present guard, if it has one.
+        guarded: Puts a KEK under the new guard. Called once the store is ours.
+
+    Raises:
+        EnvironmentProblem: a KME uses the store.
+    """
+    entropy = SystemEntropy()
+    store = open_store(state, site, root=root, entropy=entropy, patience_s=0)  # told at once that a KME uses it
+    try:
+        kek = new_kek(entropy)
+        write_next(kek_path(state, site), guarded(kek))
+    except BaseException:
+        store.close()
+        raise
+    return store, kek
+
+
 def commit_seal(state: StateDir, site: SiteId, store: SiteStore, kek: SecretBits) -> None:
-    """The second half of ``init_seal``."""
+    """The second half of ``begin_guard``."""
     with store.transaction():
         store.rewrap(kek.reveal())
     kek.wipe()
