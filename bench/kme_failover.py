@@ -188,7 +188,7 @@ def row(kmes: LiveKmes, postgresql: PostgresServer, count: int, fault: Callable[
     under_load(kmes, memory, CONNECTIONS, chaos, PATIENCE_S)
     if len(faults.next_key_s) != count:
         raise SystemExit(f"{len(faults.next_key_s)} of {count} faults were measured")
-    lost = fetched_late(kmes, memory)
+    lost = len(fetched_late(kmes, memory))
     client = watcher.end()
     return {
         "faults": count,

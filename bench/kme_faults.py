@@ -35,6 +35,7 @@ from qanat.core.ids import LinkId, SiteId
 LINK = LinkId("site0-site1")
 SITES = ("site0", "site1")
 RACERS = 64
+LATE_S = 20.0  # twice the longest time after which a KME sends again what was not acknowledged, and some
 
 
 def race(kmes: LiveKmes, rounds: int) -> dict[str, object]:
@@ -111,22 +112,29 @@ def killing(kmes: LiveKmes, kills: int, pause_s: float, rng: random.Random) -> C
     return chaos
 
 
-def fetched_late(kmes: LiveKmes, memory: Memory) -> int:
-    """Slaves fetch what they have not; returns how many they cannot get and never lost an answer for."""
-    time.sleep(3.0)
+def fetched_late(kmes: LiveKmes, memory: Memory) -> list[str]:
+    """Slaves fetch what they have not, for as long as a message between KMEs may be on its way.
+
+    Returns:
+        The key IDs that they cannot get and never lost an answer for.
+    """
     ends = {
         name: Application(kmes, name, site, memory)
         for index in range(kmes.pairs)
         for name, site in ((f"m{index}", "site0"), (f"s{index}", "site1"))
     }
-    lost = 0
-    for key_id, (pair, _digest) in list(memory.sent.items()):
-        if key_id in memory.got:
-            continue
-        master, slave = pair.split("/")
-        if not fetch(ends[slave], master, key_id, pair, memory) and not memory.unanswered_dec[key_id]:
-            lost += 1
-    return lost
+    missing = [key_id for key_id in memory.sent if key_id not in memory.got]
+    end = time.monotonic() + LATE_S
+    while missing and time.monotonic() < end:
+        time.sleep(1.0)
+        missing = [key_id for key_id in missing if not fetched(ends, memory, key_id)]
+    return [key_id for key_id in missing if not memory.unanswered_dec[key_id]]
+
+
+def fetched(ends: dict[str, Application], memory: Memory, key_id: str) -> bool:
+    pair, _digest = memory.sent[key_id]
+    master, slave = pair.split("/")
+    return fetch(ends[slave], master, key_id, pair, memory)
 
 
 def kill_row(kmes: LiveKmes, memory: Memory, kills: int, seed: int) -> dict[str, object]:
@@ -141,7 +149,7 @@ def kill_row(kmes: LiveKmes, memory: Memory, kills: int, seed: int) -> dict[str,
         "keys_at_slaves": len(memory.got),
         "twice": memory.twice,
         "different": memory.different,
-        "lost": lost,
+        "lost": len(lost),
         "burned_at_slaves": sum(key not in memory.got for key in memory.unanswered_dec),
         "enc_unanswered": memory.unanswered_enc,
         "codes": dict(memory.codes),
