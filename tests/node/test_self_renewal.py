@@ -17,7 +17,7 @@ from qanat.crypto.requests import new_key, request_for
 from qanat.node.access import Admission
 from qanat.node.audit.entry import Entry, entry_of
 from qanat.node.audit.files import files_in, lines_of
-from qanat.node.audit.place import REGISTRAR, audit_folder, audit_key, store_head
+from qanat.node.audit.place import REGISTRAR, audit_folder, key_in, store_head
 from qanat.node.audit.verify import verify
 from qanat.node.enrolment import enrol
 from qanat.node.pki import provision
@@ -151,7 +151,9 @@ def test_all_that_a_ca_does_is_in_an_audit_that_verifies(state: StateDir) -> Non
     assert written(state)[1].facts["by"] == "application app"
     head = store_head(state, REGISTRAR)
     assert head is not None
-    verdict = verify(audit_folder(state, REGISTRAR), f"kme-{REGISTRAR}", key=audit_key(state, REGISTRAR), heads=[head])
+    verdict = verify(
+        audit_folder(state, REGISTRAR), f"kme-{REGISTRAR}", key=key_in(audit_folder(state, REGISTRAR)), heads=[head]
+    )
     assert verdict.is_whole
     assert verdict.unsigned_entries == 0
 
