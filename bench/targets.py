@@ -178,6 +178,8 @@ TARGETS = (
     Target("kme_failover", "  one frozen", 5, False, _failover_s("freeze")),
     Target("kme_failover", "  the database restarted", 5, False, _failover_s("database restarted")),
     Target("kme_failover", "  keys twice, different, lost or by the woken", 0, False, _failover_wrong),
+    Target("quarantine", "in effect at both ends of a link, s", 1, False, lambda rows: float(rows["max_s"])),
+    Target("quarantine", "  keys that got out after it", 0, False, lambda rows: float(rows["escaped"])),
     Target("soak", "memory of a KME in an hour of load, growth", 0.05, False, _soak_growth),
     Target("first_use", "import qanat, s", 0.1, False, lambda found: float(found["import_qanat_s"])),
 )

@@ -170,6 +170,11 @@ class LiveKmes:
         for block in blocks:
             block.bits.wipe()
 
+    @property
+    def next_start_ns(self) -> int:
+        """Link time at which the next block begins."""
+        return (self._next + 1) * 10**9
+
     def _hand_over(self, site: SiteId, blocks: list[KeyBlock]) -> None:
         with socket.socket(socket.AF_UNIX) as line:
             line.connect(self.sockets[kq1_socket(self.serving(site))])

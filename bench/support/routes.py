@@ -1,4 +1,4 @@
-"""A hub that only sends routes: the real controller plans them, live KMEs get them over the hub's own socket."""
+"""A hub that only commands: the real controller plans routes, a bench says the rest, over the hub's own socket."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 
 from qanat.control.controller import Controller
+from qanat.core.alarms import Command
+from qanat.core.ids import SiteId
 from qanat.core.topology import Network
 from qanat.node.messages import HUB, Commanded, Hello
 
@@ -20,6 +22,7 @@ class RouteHub:
 
     def __init__(self, path: str, network: Network) -> None:
         self._commands = Controller(network=network).initial_commands(0)
+        self._lines: dict[SiteId, socket.socket] = {}
         Path(path).unlink(missing_ok=True)
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(path)
@@ -38,13 +41,17 @@ class RouteHub:
         with line, line.makefile("rwb") as stream:
             hello = HUB.decode(stream.read(int.from_bytes(stream.read(4))))
             assert isinstance(hello, Hello)
+            self._lines.update(dict.fromkeys(hello.sites, line))
             for command in self._commands:
                 if command.site in hello.sites:
-                    frame = HUB.encode(Commanded(command))
-                    stream.write(len(frame).to_bytes(4) + frame)
-            stream.flush()
+                    self.command(command)
             while stream.read(65_536):
                 pass
+
+    def command(self, command: Command) -> None:
+        """To the KME of that site, which must be connected."""
+        frame = HUB.encode(Commanded(command))
+        self._lines[command.site].sendall(len(frame).to_bytes(4) + frame)
 
     def close(self) -> None:
         self._server.close()

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from support.kmes import LiveKmes
-from support.load import connected, context_of, post, read_answer
+from support.load import connected, context_of, get, post, read_answer
 
 DEADLINE_S = 5.0
 
@@ -68,7 +68,7 @@ class Application:
         self._context: ssl.SSLContext = context_of(kmes.credentials(name))
         self._line: ssl.SSLSocket | None = None
 
-    def ask(self, path: str, body: dict[str, object]) -> tuple[int, dict[str, object]] | None:
+    def ask(self, path: str, body: dict[str, object] | None) -> tuple[int, dict[str, object]] | None:
         """None: no answer, whatever became of the request."""
         start = time.monotonic()
         was_sent = False
@@ -76,7 +76,7 @@ class Application:
             if self._line is None:
                 self._line = connected(self._ports[0], self._context, self._patience_s)
             was_sent = True
-            self._line.sendall(post(path, json.dumps(body).encode()))
+            self._line.sendall(get(path) if body is None else post(path, json.dumps(body).encode()))
             code, answer = read_answer(self._line)
         except (OSError, ConnectionError):
             self.close()
