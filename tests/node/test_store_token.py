@@ -349,9 +349,8 @@ def test_a_kme_waits_for_a_typed_pin_and_rotates_with_one(state, softhsm):
 
     async def story() -> list[str]:
         kme, hub = a_site_kme(state)
-        started = asyncio.Event()
-        task = asyncio.create_task(kme.run(started))
-        await asyncio.wait_for(started.wait(), 20)
+        task = asyncio.create_task(kme.run())
+        await asyncio.wait_for(kme.started.wait(), 20)
         with pytest.raises(KeyDeliveryError, match="sealed: its token has not opened it yet") as refusal:
             await kme.gateway.status(SaeId("a1"), SaeId("b1"))
         assert refusal.value.status_code == 503

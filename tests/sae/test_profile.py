@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,19 +171,20 @@ def test_a_key_that_others_can_read_is_not_used(two: TwoKmes, tmp_path: Path, ru
 def test_the_first_kme_that_can_be_reached_is_asked(two: TwoKmes, tmp_path: Path) -> None:
     gone = unused_url()
     with open_client(read_profile(profile_file(two, "alice", tmp_path, gone))) as client:
-        assert client.kme_id == "a"
         assert len(client.enc_keys(SaeId("bob"))) == 1
+        assert client.kme_id == "a"
     path = tmp_path / "alice.toml"
     path.write_text(path.read_text().replace(two.url("a"), unused_url()))
-    with pytest.raises(KmeUnreachable, match=r"Nothing listens on .* Nothing listens on "):
-        open_client(read_profile(path))
+    profile = replace(read_profile(path), kmes=(gone, unused_url()))
+    with open_client(profile, timeout_s=1.0) as client, pytest.raises(KmeUnreachable):
+        client.enc_keys(SaeId("bob"))
 
 
 def test_a_kme_that_is_not_trusted_is_not_passed_over(two: TwoKmes, tmp_path: Path) -> None:
     path = profile_file(two, "alice", tmp_path, two.url("b"))
     path.write_text(path.read_text().replace(str(two.saes["alice"].ca), str(two.stranger.ca)))
-    with pytest.raises(KmeNotTrusted):
-        open_client(read_profile(path))
+    with open_client(read_profile(path)) as client, pytest.raises(KmeNotTrusted):
+        client.enc_keys(SaeId("bob"))
 
 
 def test_a_certificate_that_names_somebody_else_ends_it_before_a_key_is_asked_for(two: TwoKmes, tmp_path: Path) -> None:

@@ -61,9 +61,10 @@ def _is_elsewhere(kmes: Sequence[str]) -> bool:
 def _running(state: StateDir, sae: SaeId) -> tuple[str, ...]:
     """The KME's address on this machine; nothing when no network runs here."""
     from qanat.node.admin_client import NotRunning, ask  # noqa: PLC0415
+    from qanat.node.instance import urls_of  # noqa: PLC0415
 
     try:
         site = ask(state, "sae", name=sae)["site"]
     except NotRunning:
         return ()
-    return (f"https://127.0.0.1:{state.read_ports()['key_delivery'][site]}",)
+    return tuple(urls_of(state.read_ports()["key_delivery"], site))

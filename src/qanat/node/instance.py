@@ -36,7 +36,7 @@ def site_of(instance: SiteId) -> SiteId:
         >>> site_of(SiteId("mitte@2"))
         'mitte'
     """
-    return SiteId(instance.partition(_MARK)[0])
+    return SiteId(instance.partition(_MARK)[0] or instance)  # the registrar's audit begins with the mark: no instance
 
 
 def index_of(instance: SiteId) -> int:

@@ -15,7 +15,7 @@ from qanat.core.errors import MisuseError
 from qanat.core.ids import SaeId
 from qanat.node.privatefile import privacy_problem
 from qanat.sae.client import TIMEOUT_S, KeyDeliveryClient
-from qanat.sae.errors import CertificateUnusable, KmeUnreachable
+from qanat.sae.errors import CertificateUnusable
 from qanat.sae.setting import kme_address, sae_id_in
 
 FILE_NAME = "application.toml"
@@ -99,37 +99,24 @@ def profile_text(sae: SaeId, kmes: tuple[str, ...], files: Mapping[str, str]) ->
 
 
 def open_client(profile: Profile, *, timeout_s: float = TIMEOUT_S, redelivery: bool = False) -> KeyDeliveryClient:
-    """A client of the first KME in the list that can be reached.
+    """A client of the KMEs in the list; of several, it asks whichever serves.
 
     Raises:
         MisuseError: an address is none, or certificate and ``sae`` differ.
         CertificateUnusable: a file cannot be used, or others can read the key.
-        KmeUnreachable: none of several KMEs answers. A single one is not tried before it is asked something.
     """
     for url in profile.kmes:
         kme_address(url, None, None)  # all of them: a wrong one is not found out only when the first is down
     check_private(profile.keyfile)
-    failures = []
-    for url in profile.kmes:
-        client = KeyDeliveryClient(
-            url,
-            certfile=profile.certfile,
-            keyfile=profile.keyfile,
-            cafile=profile.cafile,
-            sae_id=profile.name,
-            timeout_s=timeout_s,
-            redelivery=redelivery,
-        )
-        if len(profile.kmes) == 1:
-            return client
-        try:
-            client.connect()
-        except KmeUnreachable as error:
-            failures.append(error.detail)
-            client.close()
-        else:
-            return client
-    raise KmeUnreachable(" ".join(failures))
+    return KeyDeliveryClient(
+        list(profile.kmes),
+        certfile=profile.certfile,
+        keyfile=profile.keyfile,
+        cafile=profile.cafile,
+        sae_id=profile.name,
+        timeout_s=timeout_s,
+        redelivery=redelivery,
+    )
 
 
 def check_private(keyfile: Path) -> None:

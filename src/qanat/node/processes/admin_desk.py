@@ -52,7 +52,11 @@ class Desk:
             raise refusal(f"nothing was done, since it could not be written down: {error.detail}", 3) from None
 
     async def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"site": self.site, "is_sealed": self.sealing.is_sealed}
+        found: dict[str, Any] = {
+            "site": self.site,
+            "is_sealed": self.sealing.is_sealed,
+            "guarded_by": self.sealing.file.guardian,
+        }
         if self.sealing.is_sealed:
             return found | {
                 "missing": self.sealing.missing,

@@ -147,7 +147,7 @@ class Doors:
 
     def admin(self, desk: AdminDesk) -> list[HttpsServer]:
         """For operators, where the network file gives this site an address for it."""
-        address = self.config.network.sites[self.site].admin
+        address = self.config.network.sites[site_of(self.site)].admin
         if not address:
             return []
         host, port = host_and_port(address)

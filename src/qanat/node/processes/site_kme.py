@@ -339,6 +339,8 @@ class SiteKme:
 
     def open_to_operators(self, seal_door: SealDoor) -> None:
         """The door for operators, where the network file gives the site one. Call it once, before the doors open."""
+        if not self._config.network.sites[self._site].admin:
+            return
         desk = Desk(
             site=self._site,
             thread=self.thread,
