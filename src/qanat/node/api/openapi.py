@@ -145,7 +145,7 @@ def _query(name: str, schema: Json, description: str) -> Json:
 
 def _schemas() -> Json:
     _, found = msgspec.json.schema_components(
-        _TYPES, schema_hook=_secret_schema, ref_template="#/components/schemas/{name}"
+        _TYPES, schema_hook=secret_schema, ref_template="#/components/schemas/{name}"
     )
     schemas: Json = {_NAMES.get(name, name): schema for name, schema in found.items()}
     for schema in schemas.values():
@@ -167,8 +167,8 @@ _LIMITS: dict[tuple[str, str], Json] = {
 }
 
 
-def _secret_schema(kind: type) -> Json:
-    """How ``documents.encode`` writes what JSON has no type for."""
+def secret_schema(kind: type) -> Json:
+    """How keys are written, which JSON has no type for."""
     if kind is SecretBits:
         return {"type": "string", "contentEncoding": "base64"}
     raise NotImplementedError(kind)

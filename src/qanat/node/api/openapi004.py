@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from qanat.core.secret import SecretBits
 from qanat.km import push_documents as push
 from qanat.km.documents import BODY_BYTES_MAX
 from qanat.km.stream_types import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN
-from qanat.node.api.openapi import PATH
+from qanat.node.api.openapi import PATH, secret_schema
 
 Json = dict[str, Any]
 
@@ -113,7 +112,7 @@ def _json(schema: str) -> Json:
 
 def _schemas() -> Json:
     _, found = msgspec.json.schema_components(
-        _TYPES, schema_hook=_secret_schema, ref_template="#/components/schemas/{name}"
+        _TYPES, schema_hook=secret_schema, ref_template="#/components/schemas/{name}"
     )
     for schema in found.values():
         schema.pop("title", None)
@@ -126,10 +125,3 @@ def _schemas() -> Json:
         "properties": {"key_stream_id": {"type": "string", "format": "uuid"}, "provenance": {"type": "object"}},
     }
     return found
-
-
-def _secret_schema(kind: type) -> Json:
-    """How ``push_documents.encode`` writes what JSON has no type for."""
-    if kind is SecretBits:
-        return {"type": "string", "contentEncoding": "base64"}
-    raise NotImplementedError(kind)
