@@ -91,6 +91,8 @@ def call(line: http.client.HTTPSConnection, verb: str, name: str, body: dict) ->
     answer = line.getresponse()
     text = answer.read()
     print(f"{verb:4} {name:12} -> {answer.status}")
+    if answer.status >= 400:
+        raise SystemExit(text.decode())
     return json.loads(text) if text else {}
 
 
@@ -101,7 +103,8 @@ def stream_keys(state: Path, ports: dict, endpoint_port: int) -> None:
     line = http.client.HTTPSConnection(
         "127.0.0.1", ports["push"]["north"], context=tls(state, "bank", ssl.PROTOCOL_TLS_CLIENT), timeout=20
     )
-    asked = {"source": "http://bank", "destination": "http://branch", "qos": {"key_chunk_size": 32, "ttl": 600}}
+    qos = {"key_chunk_size": 32, "ttl": 600, "timeout": 10_000}  # get-key waits so long for the branch, in ms
+    asked = {"source": "http://bank", "destination": "http://branch", "qos": qos}
     stream = call(line, "POST", "open-connect", asked)["key_stream_id"]
     files = {"certfile": state / "saes/branch/cert.pem", "keyfile": state / "saes/branch/key.pem"}
     branch = KeyStream(

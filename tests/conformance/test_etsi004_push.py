@@ -267,7 +267,7 @@ def test_an_application_without_a_place_is_pushed_nothing(pushing: LivePair) -> 
     with pulled(pushing, "s2", "m2") as other:
         stream = opened(pushing, "m2", "s2", key_stream_id=str(other.stream))
         code, found = ask(pushing, "m2", "GET", "get-key", {"key_stream_id": stream})
-        assert (code, found["status"]) == (500, 4)
+        assert (code, found["status"]) == (503, 4)
         assert "push_url" in found["message"]
 
 

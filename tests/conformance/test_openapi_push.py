@@ -23,9 +23,9 @@ DOCUMENT = openapi004.document()
 PREFIX = "/api/v1/kms/etsi004"
 # What AIT's documents of the QKD server (1.0.1) and the receiving side (1.0.0) name.
 AIT = {
-    "open-connect": ("post", {"201", "400", "500"}),
-    "get-key": ("get", {"205", "400", "500"}),
-    "close": ("put", {"204", "400", "500"}),
+    "open-connect": ("post", {"201", "400", "503"}),
+    "get-key": ("get", {"205", "400", "503"}),
+    "close": ("put", {"204", "400", "503"}),
 }
 AIT_MEMBERS = {
     "OpenConnect": {"source", "destination", "key_stream_id", "qos"},

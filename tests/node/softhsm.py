@@ -13,7 +13,7 @@ from qanat.core.ids import SiteId
 from qanat.node.statedir import StateDir
 from qanat.node.token.settings import settings_path
 
-PIN, SO_PIN = "271828", "31415926"
+PIN, SO_PIN = "only-in-tests-e", "only-in-tests-pi"  # no number: a log full of numbers would hold it by chance
 _MODULES = (
     "/usr/lib/softhsm/libsofthsm2.so",
     "/usr/lib64/softhsm/libsofthsm.so",

@@ -4,8 +4,8 @@ After AIT's ``etsi-gs-qkd-004-push-mode-API-specification``, its document for th
 themselves go the other way, see ``processes/pushers.py``. Streams are those of the TCP interface (``etsi004.py``): one
 end may use this one and the other that. Who calls is what the certificate says; ``source`` must name the same SAE.
 
-Answers follow the document where HTTP lets them: 201, 205 and 204 for success, 400 for what the caller did wrong, 500
-for what is wanting here. What belongs to HTTP alone (401, 404, 405, 413, 429) keeps its code.
+Answers follow the document where HTTP lets them: 201, 205 and 204 for success, 400 for what the caller did wrong. What is
+wanting here is 503, as at every door of a KME, where the document has 500. What belongs to HTTP alone (401, 404, 405, 413, 429) keeps its code.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from qanat.node.api.request import Refused, body_of, caller_of, check_content_ty
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
+RETRY_LATER = {"Retry-After": "1"}
 VERBS = {"open-connect": "POST", "get-key": "GET", "close": "PUT"}
 _SECTION = (push.PREFIX + "/").encode()
 
@@ -112,7 +113,7 @@ class StreamPush(KeyDelivery):
             self._tell(scope, answer.status_code, refused.detail)
             return answer
         except EnvironmentProblem as error:  # a full disk: nothing happened
-            raise Refused(503, error.detail, {"Retry-After": "1"}) from None
+            raise Refused(503, error.detail, RETRY_LATER) from None
 
     async def _open(self, caller: SaeId, body: bytes) -> Answer:
         asked = push.read(body, push.OpenConnect)
@@ -159,15 +160,15 @@ def _call_of(scope: Scope) -> str:
 def _refusal(refused: StreamRefused) -> Answer:
     qos = msgspec.UNSET if refused.qos is None else push.granted(refused.qos)
     document = push.Refusal(status=refused.status, message=refused.detail, qos=qos)
-    return answered(500 if refused.is_ours else 400, push.encode(document))
+    code, headers = (503, RETRY_LATER) if refused.is_ours else (400, {})
+    return answered(code, push.encode(document), headers)
 
 
 def _as_004(answer: Answer) -> Answer:
-    """An Error object of 014 as this interface says it; its 503 is the document's 500."""
+    """An Error object of 014 as this interface says it."""
     said = msgspec.json.decode(answer.body, type=dict)
     if "status" in said:
         return answer
     message = msgspec.convert(said, ErrorDocument).message
     document = push.Refusal(status=StreamStatus.NO_QKD_CONNECTION, message=message)
-    code = 500 if answer.status_code == 503 else answer.status_code
-    return answered(code, push.encode(document), answer.headers)
+    return answered(answer.status_code, push.encode(document), answer.headers)

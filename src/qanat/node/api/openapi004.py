@@ -27,7 +27,7 @@ _REFUSALS = {
     405: "This call has another verb",
     413: f"The body is larger than {BODY_BYTES_MAX} bytes",
     429: "Too many calls from this SAE",
-    500: "Nothing that was sent is wrong: key, time or room are wanting here (status 2, 4, 6)",
+    503: "Nothing that was sent is wrong: key, time or room are wanting here (status 2, 4, 6)",
 }
 _STATUSES = """0 successful; 1 connected, the peer is not; 2 no key for this index; 3 the peer is not connected yet;
 4 no QKD connection, and anything that no other number says; 5 the stream's name is in use; 6 time-out;
@@ -89,7 +89,7 @@ def _described() -> Json:
 
 
 def _refused(codes: dict[int, str]) -> Json:
-    headers = {429: {"Retry-After": _RETRY_AFTER}, 405: {"Allow": _ALLOW}}
+    headers = {429: {"Retry-After": _RETRY_AFTER}, 503: {"Retry-After": _RETRY_AFTER}, 405: {"Allow": _ALLOW}}
     return {
         str(code): {"description": words, "content": _json("Refusal")}
         | ({"headers": headers[code]} if code in headers else {})
