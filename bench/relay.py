@@ -1,13 +1,14 @@
-"""Key relay through live KMEs: keys per second over three hops, and the latency of a request served from the buffer.
+"""Key relay through live KMEs: keys per second over several hops, and the latency of a request served from the buffer.
 
-Run: python bench/relay.py [--seconds 4]
+Run: python bench/relay.py [--seconds 4] [--hops N]
 
 One process per site, with mutual TLS between them and encrypted durable stores (SQLite, synchronous=FULL); the real
 controller plans the routes. This process plays the QKD modules and the application. Rows, for one path of three hops
-and for shares, two of three, over three paths of two hops:
+and for shares, two of three, over three paths of two hops; or with ``--hops`` for one path of so many:
 
     most      keys per second when the application takes all it can get, long after the first buffer is empty
     paced     200 requests a second of one key each: latency, and how many were not served
+    ends      keys fetched at both ends by ``qanat.sae``: how many are equal, and the nodes that their provenance names
 
 CPU is of all KMEs together, per key that reached the application.
 """
@@ -25,7 +26,9 @@ from support.kmes import LiveKmes
 from support.load import Seen, connected, context_of, post, read_answer
 from support.routes import RouteHub
 
+from qanat.core.ids import SaeId
 from qanat.node.processes.config import hub_socket
+from qanat.sae.client import KeyDeliveryClient
 
 PACE_PER_S = 200
 BATCH = 32
@@ -47,8 +50,14 @@ def network_text(ways: list[list[str]], policy: str) -> str:
     return "\n".join(lines)
 
 
-SHAPES = {
-    "one path, 3 hops": network_text([["one", "two", "three", "four"]], ""),
+def straight(hops: int) -> dict[str, str]:
+    """One path of so many hops, by its name."""
+    between = [f"node{index}" for index in range(1, hops)]
+    policy = f"max_trusted_nodes = {max(4, len(between))}"
+    return {f"one path, {hops} hop{'s' * (hops > 1)}": network_text([["one", *between, "four"]], policy)}
+
+
+SHAPES = straight(3) | {
     "2 of 3 shares, 2 hops each": network_text(
         [["one", name, "four"] for name in ("north", "middle", "south")], "relay_paths = 3\nrelay_threshold = 2"
     ),
@@ -84,9 +93,31 @@ def asked(kmes: LiveKmes, number: int, per_s: float | None, seconds: float) -> S
     return seen
 
 
-def measure(shape: str, seconds: float) -> None:
+def client_of(kmes: LiveKmes, sae: str, site: str) -> KeyDeliveryClient:
+    files = kmes.credentials(sae)
+    url = f"https://127.0.0.1:{kmes.port(site)}"
+    return KeyDeliveryClient(url, certfile=files.certfile, keyfile=files.keyfile, cafile=files.cafile)
+
+
+def ends(kmes: LiveKmes, shape: str) -> dict[str, object]:
+    """Keys fetched at both ends, compared there."""
+    with client_of(kmes, "master", "one") as master, client_of(kmes, "slave", "four") as slave:
+        sent = master.enc_keys(SaeId("slave"), BATCH)
+        got = slave.dec_keys(SaeId("master"), [key.key_id for key in sent])
+    named = {key.provenance.trusted_nodes if key.provenance else () for key in got}
+    return {
+        "what": "ends",
+        "shape": shape,
+        "keys": len(sent),
+        "equal": sum(a.key_id == b.key_id and a.bits == b.bits for a, b in zip(sent, got, strict=True)),
+        "nodes_least": min(len(nodes) for nodes in named),
+        "nodes": sorted({node for nodes in named for node in nodes}),
+    }
+
+
+def measure(shape: str, text: str, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        kmes = LiveKmes(Path(folder), text=SHAPES[shape])
+        kmes = LiveKmes(Path(folder), text=text)
         hub = RouteHub(kmes.sockets[hub_socket()], kmes.network)
         with kmes:
             for link in kmes.network.links:
@@ -98,15 +129,17 @@ def measure(shape: str, seconds: float) -> None:
                 seen = asked(kmes, number, pace, seconds)
                 printed(what, shape, seen, number * seen.codes.get(200, 0), cpu_s(kmes) - before)
                 time.sleep(2.0)
+            print(json.dumps(ends(kmes, shape)), flush=True)
         hub.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0)
-    seconds = parser.parse_args().seconds
-    for shape in SHAPES:
-        measure(shape, seconds)
+    parser.add_argument("--hops", type=int, help="of one path, instead of the usual rows")
+    words = parser.parse_args()
+    for shape, text in (straight(words.hops) if words.hops else SHAPES).items():
+        measure(shape, text, words.seconds)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,10 @@ import targets
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 TIMEOUT_S = 4500  # the soak lasts an hour
-EXTRA = {"photons_tiers": ("photons.py", "--tiers")}  # besides each script by itself
+EXTRA = {  # besides each script by itself
+    "photons_tiers": ("photons.py", "--tiers"),
+    "relay_6_hops": ("relay.py", "--hops", "6"),
+}
 
 
 def surroundings() -> dict[str, object]:

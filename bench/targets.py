@@ -108,7 +108,22 @@ def _failover_wrong(rows: Rows) -> float:
     return float(sum(found[name] for found in rows for name in names))
 
 
+def _rerouted(what: str, buffer: str, name: str) -> Callable[[Any], float]:
+    """The slowest round; infinite where it did not happen."""
+
+    def slowest(rows: Rows) -> float:
+        value = row(rows, what=what, buffer=buffer)[name]["max"]
+        return float("inf") if value is None else float(value)
+
+    return slowest
+
+
+def _reroute_wrong(rows: Rows) -> float:
+    return float(sum(found["twice"] + found["different"] for found in rows))
+
+
 SHARES = "2 of 3 shares, 2 hops each"
+REROUTED = ("cut", "module killed", "module frozen", "kme killed", "kme frozen")
 FINITE_OPTIMISED, FINITE_FIXED = "optimised, n_x 1e7", "fixed, n_x 1e7"
 CASCADE_F = {0.01: 1.035, 0.02: 1.035, 0.03: 1.035, 0.05: 1.042, 0.08: 1.055}
 TARGETS = (
@@ -157,6 +172,18 @@ TARGETS = (
     Target("relay", "relay over 3 hops, keys/s", 200, True, _relay("most", "one path, 3 hops", "keys_per_s")),
     Target("relay", "  and p99 from the buffer, ms", 20, False, _relay("paced", "one path, 3 hops", "p99_ms")),
     Target("relay", "  and 2 of 3 shares, keys/s", 200, True, _relay("most", SHARES, "keys_per_s")),
+    Target("relay_6_hops", "relay over 6 hops, keys/s", 200, True, _relay("most", "one path, 6 hops", "keys_per_s")),
+    Target("relay_6_hops", "  and p99 from the buffer, ms", 20, False, _relay("paced", "one path, 6 hops", "p99_ms")),
+    Target("relay_6_hops", "  and nodes that a key names", 5, True, _relay("ends", "one path, 6 hops", "nodes_least")),
+    *(
+        Target("reroute", f"a new route over 6 hops, {what}, s", 2, False, _rerouted(what, "full", "route_s"))
+        for what in REROUTED
+    ),
+    *(
+        Target("reroute", f"  keys by it, buffer empty, {what}, s", 2, False, _rerouted(what, "empty", "key_s"))
+        for what in REROUTED
+    ),
+    Target("reroute", "  keys twice or different at both ends", 0, False, _reroute_wrong),
     Target("kme", "enc_keys, 1 connection, /s", 800, True, _delivery("enc_keys", 1, "per_s")),
     Target("kme", "  over a bare server in the same run", 0.3, True, _delivery("over the ceiling", 1, "ratio")),
     Target("kme", "enc_keys, 8 connections, /s", 3000, True, _delivery("enc_keys", 8, "per_s")),

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qanat.control.controller import Controller
+from qanat.control.presence import Absent
 from qanat.control.state import LinkState
 from qanat.core.alarms import Action, Alarm, AlarmKind, Command
 from qanat.core.errors import LocalProtocolError
@@ -257,6 +258,47 @@ def test_first_routes_may_use_links_that_are_starting_until_patience_ends(networ
     assert "alfa-bravo" not in route(controller, "alfa", "bravo"), "it made no key in time"
     controller.step(22, reports=[block(LinkId("alfa-bravo"), 5)])
     assert route(controller, "alfa", "bravo") == ("alfa-bravo",)
+
+
+def test_routes_go_around_a_link_that_is_not_heard_of_and_nothing_is_paused(network: Network) -> None:
+    controller = started(network)
+    first = route(controller, "bravo", "delta")
+    commands = controller.avoid(Absent(links=frozenset({LinkId(first[0])})), 5)
+    assert {c.action for c in commands} == {Action.SET_ROUTE}
+    assert all(c.reason == f"not heard of: link {first[0]}" for c in commands)
+    assert first[0] not in route(controller, "bravo", "delta") != ()
+    assert controller.link_state(LinkId(first[0])) is LinkState.UP
+    assert controller.avoid(Absent(links=frozenset({LinkId(first[0])})), 6) == []
+    controller.avoid(Absent(), 7)
+    assert route(controller, "bravo", "delta") == first
+
+
+def test_routes_go_around_a_relay_site_whose_kme_is_away_and_end_there_all_the_same(network: Network) -> None:
+    controller = started(network)
+    (between,) = controller.routes[SiteId("bravo"), SiteId("delta")].trusted_nodes
+    controller.avoid(Absent(sites=frozenset({between, SiteId("charlie"), SiteId("alfa")})), 5)
+    assert route(controller, "bravo", "delta") == ("bravo-echo", "delta-echo")
+    assert route(controller, "alfa", "charlie"), "its ends are away, and nothing leads around an end"
+
+
+def test_where_all_is_unheard_of_routes_stay_as_they_are(network: Network) -> None:
+    controller = started(network)
+    before = controller.routes
+    everything = Absent(links=frozenset(network.links), sites=frozenset(network.sites))
+    assert controller.avoid(everything, 5) == []
+    assert controller.routes == before
+
+
+def test_an_alarm_does_not_move_a_route_onto_a_backup_whose_relay_is_away(network: Network) -> None:
+    controller = started(network)
+    pair = (SiteId("bravo"), SiteId("delta"))
+    first = route(controller, "bravo", "delta")
+    (backup,) = controller._book._backups[pair]
+    away = frozenset(backup.between)
+    controller.avoid(Absent(sites=away), 5)
+    controller._book._backups[pair] = (backup,)
+    controller.step(6, alarms=[alarm(first[0], 1)])
+    assert not away & set(controller.routes[pair].trusted_nodes)
 
 
 def test_a_link_that_stops_making_key_is_avoided(network: Network) -> None:

@@ -11,9 +11,21 @@ from typing import Any
 import pytest
 
 from qanat.cli.check import load_network
+from qanat.core.alarms import Action
 from qanat.core.ids import LinkId, SiteId
+from qanat.core.report import LinkReport
 from qanat.core.topology import Network
-from qanat.node.messages import HUB, AdminReply, AdminRequest, AttackOn, Commanded, HubMessage, Note, StoreStatus
+from qanat.node.messages import (
+    HUB,
+    AdminReply,
+    AdminRequest,
+    AttackOn,
+    Commanded,
+    HubMessage,
+    Note,
+    Reported,
+    StoreStatus,
+)
 from qanat.node.processes.config import ChildConfig, Ports
 from qanat.node.processes.hub import Hub
 from qanat.node.processes.hub_client import HubClient
@@ -169,5 +181,56 @@ def test_a_store_report_that_makes_no_sense_does_not_stop_the_hub(tiny: Network,
             await asyncio.sleep(0.1)
             writer.close()
             assert (await asked(config.sockets["hub"], "snapshot")).error is None
+
+    asyncio.run(run())
+
+
+def report_of(link: str, number: int) -> Reported:
+    return Reported(
+        LinkReport(
+            link=LinkId(link), number=number, start_ns=number * 50_000_000, duration_ns=50_000_000, n_pulses=10**7,
+            detection_count=10**4, double_click_count=0, sifted_counts=((90, 10),), error_counts_z=(2,), made_at_ns=0,
+        )
+    )  # fmt: skip
+
+
+def test_the_end_of_a_process_moves_routes_off_its_links_at_once(tiny: Network, tmp_path: Path) -> None:
+    async def run() -> None:
+        config = config_of(tiny, StateDir(tmp_path))
+        heard: list[HubMessage] = []
+
+        def newest_route() -> list[LinkId]:
+            routes = [m.command for m in heard if isinstance(m, Commanded) and m.command.action is Action.SET_ROUTE]
+            return [list(route.links) for route in routes if route.target == "wedding"][-1]
+
+        async with serving(config) as hub:
+            client = HubClient(
+                config.sockets["hub"], process="kme mitte", sites=[SiteId("mitte")], on_message=heard.append
+            )
+            line = asyncio.create_task(client.run())
+            modules = HubClient(config.sockets["hub"], process="receivers")
+            modules.send(report_of("mitte-wedding", 0))
+            talking = asyncio.create_task(modules.run())
+            await until(lambda: hub.view.links[LinkId("mitte-wedding")].reports and len(heard) >= 2)
+            assert newest_route() == ["mitte-wedding"]
+            talking.cancel()
+            await until(lambda: newest_route() == ["mitte-moabit", "moabit-wedding"])
+            line.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_kme_that_hangs_is_gone_around_and_no_link_is_paused(tiny: Network, tmp_path: Path) -> None:
+    async def run() -> None:
+        config = config_of(tiny, StateDir(tmp_path))
+        async with serving(config) as hub:
+            frozen = HubClient(config.sockets["hub"], process="kme moabit", sites=[SiteId("moabit")])
+            line = asyncio.create_task(frozen.run())
+            await until(lambda: hub.view.sites_up)
+            looking = asyncio.create_task(hub.tick())
+            await until(lambda: hub.loop.controller._absent.sites == {"moabit"})
+            assert not any(view.is_paused for view in hub.loop.controller.links.values())
+            looking.cancel()
+            line.cancel()
 
     asyncio.run(run())

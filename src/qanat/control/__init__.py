@@ -5,5 +5,6 @@ command when that changes: pause, quarantine, re-route, resume.
 What it knows nothing about: keys, stores, sockets, the wall clock; it never touches a KME, a host
 carries its commands.
 Which file to read first: ``controller.py`` (the door), then ``state.py`` (the states of a link),
-``planner.py`` (from links to routes), ``routing.py`` and ``disjoint.py`` (the graph algorithms).
+``planner.py`` (from links to routes), ``routing.py`` and ``disjoint.py`` (the graph algorithms), ``presence.py``
+(who is not heard of, which routes go around).
 """

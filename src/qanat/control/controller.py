@@ -13,7 +13,8 @@ The rules, in the order in which they win:
    route moves back to it; keys already relayed stay valid, so nothing breaks while routes move.
 
 Routes use links that are UP. At the start no link has made key yet, so STARTING links carry routes too, for
-``start_patience_ns``; after that only where nothing else leads to the goal.
+``start_patience_ns``; after that only where nothing else leads to the goal. So it is with links and relay sites that
+are not heard of (``avoid``): routes go around them where they can, and nothing is paused or condemned for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from qanat.control.links import end_alarm, fresh_view, has_requalified, is_grave, qualify, raise_alarm, resume
 from qanat.control.orders import Orders
 from qanat.control.planner import Pair, Planner
+from qanat.control.presence import Absent
 from qanat.control.routebook import RouteBook, Ways
 from qanat.control.state import LinkState, LinkView, Route, SinglePoint, StoreReportLike
 from qanat.core.alarms import Alarm, Command
@@ -59,6 +61,7 @@ class Controller:
         self._is_patient = True
         self._views = {link.id: fresh_view(link, network.fibres[link.fibre]) for link in network.links.values()}
         self._store_bits: dict[tuple[SiteId, LinkId], int] = {}
+        self._absent = Absent()
 
     @property
     def next_revision(self) -> int:
@@ -123,6 +126,13 @@ class Controller:
         if reasons:
             commands += self._book.plan(self._ways(), reason="; ".join(reasons), now_ns=now_ns)
         return commands
+
+    def avoid(self, absent: Absent, now_ns: int) -> list[Command]:
+        """Routes around what is not heard of, and back when it is again; see ``presence.py``."""
+        if absent == self._absent:
+            return []
+        self._absent = absent
+        return self._book.plan(self._ways(), reason=absent.sentence(), now_ns=now_ns)
 
     def resync(self, site: SiteId, now_ns: int) -> list[Command]:
         """All that a site which reconnected must know: quarantines under their old revisions (see
@@ -259,7 +269,8 @@ class Controller:
         starting = {link: view.level for link, view in self._views.items() if view.state is LinkState.STARTING}
         wide = self._planner.graph(up | starting)
         preferred = wide if self._is_patient else self._planner.graph(up)
-        return Ways(planner=self._planner, preferred=preferred, last_resort=wide)
+        heard_of = preferred.without(links=self._absent.links, sites=self._absent.sites)
+        return Ways(planner=self._planner, graphs=(heard_of, preferred, wide))
 
     def _view(self, link: LinkId) -> LinkView:
         try:

@@ -18,20 +18,23 @@ class Ways:
 
     Attributes:
         planner: Knows what each pair's rule allows.
-        preferred: The graph to plan on.
-        last_resort: The same and links of which nothing is known yet, good or bad.
+        graphs: The graph to plan on; then, for pairs that it does not join, the same with what is not heard of now;
+            then with links of which nothing is known yet, good or bad.
     """
 
     planner: Planner
-    preferred: Graph
-    last_resort: Graph
+    graphs: tuple[Graph, ...]
+
+    @property
+    def preferred(self) -> Graph:
+        return self.graphs[0]
 
     def best(self, pair: Pair) -> tuple[Path, ...]:
-        return self.planner.best(self.preferred, pair) or self.planner.best(self.last_resort, pair)
+        return next((paths for graph in self.graphs if (paths := self.planner.best(graph, pair))), ())
 
     def allow(self, path: Path) -> bool:
         usable = {edge.link for edges in self.preferred.edges.values() for edge in edges}
-        return usable.issuperset(path.links)
+        return usable.issuperset(path.links) and self.preferred.relays.issuperset(path.between)
 
 
 class RouteBook:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -54,7 +55,7 @@ class Hub:
         self.view = NetworkView(config.network, self.loop)
         self.admin = Admin(self.view, self.journal, self._to_light)
         self._kmes: dict[SiteId, asyncio.StreamWriter] = {}
-        self._lights: dict[str, asyncio.StreamWriter] = {}
+        self._lights: set[asyncio.StreamWriter] = set()
         self._newer = asyncio.Condition()
         self._page: dict[str, Any] = {}
 
@@ -66,7 +67,7 @@ class Hub:
 
     def _to_light(self, message: AttackOn) -> None:
         """To the glass, and to the transmitters, whose meters an attack may move."""
-        for writer in self._lights.values():
+        for writer in self._lights:
             write_frame(writer, HUB.encode(message))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,6 +76,7 @@ class Hub:
         try:
             async for frame in frames(reader):
                 message = HUB.decode(frame)
+                self.loop.presence.heard(writer, time.monotonic_ns())
                 if isinstance(message, Hello):
                     before, hello = hello, message
                     if before is None:
@@ -85,13 +87,14 @@ class Hub:
                 else:
                     self._handle(message, writer)
         finally:
+            self.loop.presence.closed(writer)
             if hello is not None:
                 self._left(hello, writer)
 
     def _joined(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.journal.write("note", f"{hello.process} is up (process {hello.pid})")
         if hello.process in LIGHTS:
-            self._lights[hello.process] = writer
+            self._lights.add(writer)
             for link in self.view.network.links:
                 self.admin.shine(link)
         self._serves(hello.sites, writer)
@@ -100,6 +103,7 @@ class Hub:
         for site in sites:
             self._kmes[site] = writer
             self.view.sites_up.add(site)
+            self.loop.presence.serves(writer, site, time.monotonic_ns())
             self.loop.on_site(site)
 
     def _serves_no_more(self, sites: list[SiteId], writer: asyncio.StreamWriter) -> None:
@@ -107,16 +111,18 @@ class Hub:
             if self._kmes.get(site) is writer:  # else another instance has taken over already
                 del self._kmes[site]
                 self.view.sites_up.discard(site)
+                self.loop.presence.serves_no_more(writer, site)
 
     def _left(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
         self.journal.write("note", f"{hello.process} has gone (process {hello.pid})")
-        if self._lights.get(hello.process) is writer:
-            del self._lights[hello.process]
+        self._lights.discard(writer)
         self._serves_no_more(hello.sites, writer)
+        self.loop.go_around()  # at once: whoever was killed will not say so
 
     def _handle(self, message: HubMessage, writer: asyncio.StreamWriter) -> None:
         match message:
             case Reported(report=report) if report.link in self.view.links:
+                self.loop.presence.link_heard(writer, report.link, time.monotonic_ns())
                 self.view.on_report(report)
                 self.loop.on_report(report)
             case BlockEnded(report=block) if block.link in self.view.links:

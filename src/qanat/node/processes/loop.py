@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from qanat.control.controller import Controller
+from qanat.control.presence import Presence
 from qanat.core.alarms import Alarm, Command
 from qanat.core.ids import LinkId, SiteId
 from qanat.core.report import BlockReport, LinkReport
@@ -36,6 +37,7 @@ class Loop:
             pulse_block_ns={link.id: link.pulse_block_ns for link in network.links.values()},
             silence_timeout_ns=SILENCE_TIMEOUT_NS,
         )
+        self.presence = Presence(network.sites)
         self._sites = network.sites
         self.alarms: deque[Alarm] = deque(maxlen=REMEMBERED_COUNT)
         self.journal = journal
@@ -66,6 +68,11 @@ class Loop:
 
     def tick(self) -> None:
         self._step(alarms=self.watcher.silence(time.time_ns()))
+        self.go_around()
+
+    def go_around(self) -> None:
+        """Routes around links and KMEs that are not heard of. Silence that lasts is an alarm besides."""
+        self._carry(self.controller.avoid(self.presence.look(time.monotonic_ns()), time.time_ns()))
 
     def on_site(self, site: SiteId) -> None:
         """A KME came (back): tell it all that holds now."""
