@@ -66,17 +66,12 @@ SWEEP_NS = 10 * NS_PER_S
 class Kme:
     """The key management entity of one site, without I/O."""
 
-    def __init__(self, *, site: SiteId, network: Network, store: Store, entropy: Entropy, kme_id: str) -> None:
-        """Load everything from the store; writes nothing.
-
-        Args:
-            kme_id: As in the KME's certificate and in Status. The other KMEs' ids follow the same pattern.
-        """
+    def __init__(self, *, site: SiteId, network: Network, store: Store, entropy: Entropy) -> None:
+        """Load everything from the store; writes nothing. Its KME ID is the site's: so its certificate says."""
         if site not in network.sites:
             raise ValueError(f"site {site} is not in network {network.name}")
         snapshot = store.load()
         self.site = site
-        self.kme_id = kme_id
         self._c = Context(
             site=site,
             network=network,
@@ -96,12 +91,12 @@ class Kme:
         self._recovery = Recovery(self._c, snapshot)
         self._supply = Supply(self._c, snapshot.facts)
         self._relay = Relay(self._c, snapshot.facts)
-        self._delivery = Delivery(self._c, self._supply, self._relay, kme_id, snapshot.facts)
+        self._delivery = Delivery(self._c, self._supply, self._relay, snapshot.facts)
         self._commands = Commands(self._c, self._relay, self._delivery.copies, snapshot.facts)
-        self._reporting = Reporting(self._c, self._relay, kme_id)
+        self._reporting = Reporting(self._c, self._relay)
         self._burned_total = int.from_bytes(snapshot.facts.get(("kme", "burned"), b""))
         self._streams = Streams(self._c, snapshot.facts)
-        self.border = Interwork(self._c, snapshot.facts, kme_id)
+        self.border = Interwork(self._c, snapshot.facts)
         self._wake_ns: int = 0  # plan relays and sweep at once after a start
         self._relay_due_ns: int | None = None
         self._sweep_ns = 0

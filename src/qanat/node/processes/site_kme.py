@@ -136,7 +136,6 @@ class SiteKme:
             network=self._config.network,
             store=store,
             entropy=self._entropy,
-            kme_id=f"kme-{self._site}",
         )
 
     def _on_outcome(self, outcome: Outcome) -> None:
