@@ -6,7 +6,7 @@ Two processes, one per site, with mutual TLS, encrypted durable stores (SQLite, 
 peers; this process plays the QKD modules and the applications. Rows: enc_keys with connections kept alive, batches of
 128 keys, a new TLS connection per request, and in the same run the ceiling: a bare aiohttp server with client
 certificates that stores a counter by group commit in SQLite and knows no keys (``bench/support/ceiling.py``).
-CPU per request is the master's KME's own, so the load of this process is not in it.
+CPU per request is told of each process: the master's KME, its peer, and this one. All share the machine's cores.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from support.load import Seen, context_of, keep_alive, post, reconnecting
 from qanat.core.ids import LinkId, SiteId
 
 HERE = Path(__file__).parent
-LINK, MASTER = LinkId("site0-site1"), SiteId("site0")
+LINK, MASTER, PEER = LinkId("site0-site1"), SiteId("site0"), SiteId("site1")
 BATCH = 128
 
 
-def printed(what: str, connections: int, seen: Seen, cpu_s: float, **more: object) -> Seen:
-    row = {"what": what, "connections": connections, **seen.row}
-    print(json.dumps(row | {"server_cpu_us": round(1e6 * cpu_s / len(seen.latencies), 1)} | more), flush=True)
-    return seen
+def cpu_s(kmes: LiveKmes) -> dict[str, float]:
+    """Of each process, so far."""
+    return {
+        "server_cpu_us": kmes.cpu_s(MASTER),
+        "peer_cpu_us": kmes.cpu_s(PEER),
+        "client_cpu_us": time.process_time(),
+    }
 
 
 def contexts(kmes: LiveKmes, count: int) -> list[ssl.SSLContext]:
@@ -49,12 +52,13 @@ def measured(kmes: LiveKmes, what: str, connections: int, number: int, seconds: 
     """One row, after topping the store up."""
     kmes.feed(LINK, 60)
     time.sleep(1.0)  # the two ends agree on what they were given
-    cpu_s = kmes.cpu_s(MASTER)
+    before = cpu_s(kmes)
     run = reconnecting if is_fresh else keep_alive
     seen = run(kmes.port(MASTER), contexts(kmes, connections), asked(connections, number), seconds)
-    cpu_s = kmes.cpu_s(MASTER) - cpu_s
+    cpu = {name: round(1e6 * (now - before[name]) / len(seen.latencies), 1) for name, now in cpu_s(kmes).items()}
     keys = {"keys_per_s": round(number * seen.codes.get(200, 0) / seen.wall_s)}
-    return printed(what, connections, seen, cpu_s, **keys)
+    print(json.dumps({"what": what, "connections": connections, **seen.row, **cpu, **keys}), flush=True)
+    return seen
 
 
 def ceiling(kmes: LiveKmes, folder: Path, connections: int, seconds: float) -> Seen:

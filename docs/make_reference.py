@@ -175,7 +175,8 @@ def metrics() -> str:
 
     return (
         "# Metrics\n\nThe hub serves them at `/metrics` of the live page's address, in Prometheus' text format. "
-        "Rates are per second of *link time*;\ndivide by `qanat_time_stretch_ratio` for seconds of the wall clock.\n\n"
+        "Sizes are in\nbytes of 8 bits. Rates are per second of *link time*; divide by `qanat_time_stretch_ratio` "
+        "for seconds of the wall clock.\n\n"
     ) + metrics_table()
 
 

@@ -69,6 +69,8 @@ class MemoryKme:
     def __init__(self, name: str, pool: Pool) -> None:
         self.name, self.pool = name, pool
         self.delay_s = 0.0
+        self.is_held = False  # calls wait until it is False again
+        self.waiting = 0  # calls that are delayed or held
         self.broken: Exception | None = None
         self.calls = 0
         self.burned = 0
@@ -120,8 +122,8 @@ class MemoryKme:
 
     async def _enter(self, caller: SaeId, other: SaeId) -> None:
         self.calls += 1
-        if self.delay_s:
-            await asyncio.sleep(self.delay_s)
+        if self.delay_s or self.is_held:
+            await self._wait()
         if self.broken is not None:
             raise self.broken
         if self.pool.sites.get(caller) != self.name:
@@ -130,6 +132,15 @@ class MemoryKme:
             raise KeyDeliveryError(400, "unknown SAE")
         if caller != other and frozenset((caller, other)) not in self.pool.pairs:
             raise KeyDeliveryError(401, "this pair of SAEs is not permitted")
+
+    async def _wait(self) -> None:
+        self.waiting += 1
+        try:
+            await asyncio.sleep(self.delay_s)
+            while self.is_held:
+                await asyncio.sleep(0.005)
+        finally:
+            self.waiting -= 1
 
     def _grant(self, master: SaeId, slave: SaeId, size_bytes: int) -> Key:
         secret, key_id = os.urandom(size_bytes), uuid.uuid4()
@@ -255,6 +266,14 @@ class TwoKmes:
             self.thread.do(server.start())
 
     def refill(self) -> None:
+        """A full pool, of which no call that an earlier test gave up takes a key any more."""
+        self.thread.do(self._refill())
+
+    async def _refill(self) -> None:
+        for kme in self.kmes.values():
+            kme.is_held = False
+        while any(kme.waiting for kme in self.kmes.values()):
+            await asyncio.sleep(0.005)
         self.pool.stock = STOCK
         self.pool.granted.clear()
 

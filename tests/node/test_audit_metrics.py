@@ -25,13 +25,13 @@ def test_fates_accounts_refusals_and_the_audit_are_exported() -> None:
         if row.name.startswith(("qanat_kme", "qanat_a"))
         if row.name != "qanat_alarm_raised"
     }
-    assert rows["qanat_kme_bits_total"]["a", "a-b", "delivered"] == 3 * 256
+    assert rows["qanat_kme_bytes_total"]["a", "a-b", "delivered"] == 3 * 32
     made = sum(
         value
-        for (_, account, fate), value in rows["qanat_kme_bits_total"].items()
+        for (_, account, fate), value in rows["qanat_kme_bytes_total"].items()
         if account == "a-b" and fate != "made"
     )
-    assert rows["qanat_kme_bits_total"]["a", "a-b", "made"] == made + rows["qanat_kme_held_bits"]["a", "a-b"]
+    assert rows["qanat_kme_bytes_total"]["a", "a-b", "made"] == made + rows["qanat_kme_held_bytes"]["a", "a-b"]
     assert rows["qanat_kme_refusals_total"] == {("a", "400"): 2.0, ("a", "503"): 1.0}
     assert rows["qanat_audit_entries_total"] == {("a",): 7.0}
     turned_away = rows["qanat_kme_handshakes_turned_away_total"]

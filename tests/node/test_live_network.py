@@ -11,7 +11,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import threading
 import time
 import urllib.request
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_load import ALICE, BOB, Load, pair_of
 from live_network import TINY, Done, Live, qanat_here, until
 
 from qanat.cli.check import load_network
@@ -34,11 +34,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc (Linux)"),
 ]
-ALICE, BOB = SaeId("alice"), SaeId("bob")
-
-
-def pair_of(live: Live, record: Record, saes: tuple[SaeId, SaeId] = (ALICE, BOB)) -> Pair:
-    return Pair(load_network(TINY), live.state, saes, record)
 
 
 def test_two_applications_get_the_same_key_by_the_command_line(live: Live) -> None:
@@ -230,43 +225,6 @@ def a_kme_with_a_certificate_talks_nonsense(live: Live, port: int) -> None:
             context.wrap_socket(plain, server_hostname="127.0.0.1") as door,
         ):
             door.sendall(data)
-
-
-class Load:
-    """Alice and Bob fetch keys without rest, in a thread; refusals are normal, doubles are not."""
-
-    def __init__(self, live: Live) -> None:
-        self.live, self.record = live, Record()
-        self.waiting: list[KeyId] = []  # Alice holds it, Bob has not been given it yet
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        pair = pair_of(self.live, self.record)
-        while not self._stop.is_set():
-            try:
-                sent = pair._clients[0].enc_keys(BOB)[0]
-            except QanatError:
-                continue
-            self.record.note("master", sent)
-            try:
-                pair.take(sent.key_id)
-            except QanatError:
-                self.waiting.append(sent.key_id)
-                time.sleep(0.1)  # Bob's KME is away; some keys that wait for him are enough
-
-    def wait_for(self, count: int) -> None:
-        """Until so many more keys are at both."""
-        wanted = len(self.record.as_slave) + count
-        until(lambda: len(self.record.as_slave) >= wanted, patience_s=20, pause_s=0.02)
-
-    def __enter__(self) -> Load:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 def test_kill_9_of_kmes_under_load_gives_no_key_twice_and_none_that_differs(live: Live) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -256,5 +257,53 @@ def test_guests_are_sent_away_when_a_turn_is_over(state: StateDir) -> None:
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", free)
         writer.close()
+
+    asyncio.run(run())
+
+
+def test_frames_overtake_none_when_the_connection_is_slow(state: StateDir) -> None:
+    """What is written at once goes behind what waits; a peer that reads slowly gets all of it, in order."""
+
+    async def run() -> None:
+        heard: list[bytes] = []
+        port = next(free_ports())
+        line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
+        task = asyncio.create_task(line.run())
+
+        def receive(_peer: SiteId, frame: bytes) -> None:
+            time.sleep(0.005)  # the whole loop: nothing is read meanwhile, and the sender's buffer fills
+            heard.append(frame[:4])
+
+        async with await listen(port, kme_credentials(state, MOABIT), receive):
+            line.send(b"0000")
+            await until(lambda: heard)
+            for number in range(1, 200):
+                line.send(b"%04d" % number + bytes(20_000))
+            await until(lambda: len(heard) == 200)
+            task.cancel()
+        assert heard == [b"%04d" % number for number in range(200)]
+
+    asyncio.run(run())
+
+
+def test_a_frame_for_a_lost_connection_waits_for_the_next_one(state: StateDir) -> None:
+    async def run() -> None:
+        heard: list[bytes] = []
+        port = next(free_ports())
+        line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
+        task = asyncio.create_task(line.run())
+
+        def receive(_peer: SiteId, frame: bytes) -> None:
+            heard.append(frame)
+
+        async with Guests() as guests:
+            guests.come_by(await listen(port, kme_credentials(state, MOABIT), receive, guests=guests))
+            line.send(b"one")
+            await until(lambda: heard == [b"one"])
+        await until(lambda: line._open is None)
+        line.send(b"two")
+        async with await listen(port, kme_credentials(state, MOABIT), receive):
+            await until(lambda: heard == [b"one", b"two"])
+            task.cancel()
 
     asyncio.run(run())

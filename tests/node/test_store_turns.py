@@ -13,9 +13,10 @@ from qanat.core.errors import EnvironmentProblem
 from qanat.core.ids import SiteId
 from qanat.core.netfile import network_from_toml
 from qanat.node.entropy import SystemEntropy
-from qanat.node.instance import all_instances, instances_of, site_of, standbys, urls_of
+from qanat.node.instance import all_instances, instances_of, site_of, standbys
 from qanat.node.kek import kek_path
 from qanat.node.pki import kme_credentials, provision
+from qanat.node.reach import urls_of
 from qanat.node.statedir import StateDir
 from qanat.node.store.choice import choice_path
 from qanat.node.store.leased import LeaseLost

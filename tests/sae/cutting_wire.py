@@ -34,14 +34,13 @@ class CuttingWire:
     def _carry(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
         try:
             while data := source.recv(65536):
-                if is_answer and self.left is not None:
-                    passed, self.left = data[: self.left], self.left - len(data)
-                    target.sendall(passed)
-                    if self.left <= 0:
-                        self.left = None
-                        break
-                else:
-                    target.sendall(data)
+                left = self.left if is_answer else None
+                is_cut = left is not None and left <= len(data)
+                if left is not None:  # before the bytes leave: whoever has them may set it anew
+                    self.left = None if is_cut else left - len(data)
+                target.sendall(data[:left])
+                if is_cut:
+                    break
         except OSError:
             pass
         for end in (source, target):

@@ -114,8 +114,8 @@ def _profile_of(found: Mapping[str, Any], name: str | None) -> Profile:
 def _of_the_network(state: Path | None, name: str | None) -> Profile:
     """An application of the network that runs here: its certificate in the state directory, its own site's KME."""
     from qanat.node.admin_client import NotRunning, ask  # noqa: PLC0415
-    from qanat.node.instance import urls_of  # noqa: PLC0415
     from qanat.node.pki import sae_credentials  # noqa: PLC0415
+    from qanat.node.reach import urls_of  # noqa: PLC0415
     from qanat.sae.profile import Profile  # noqa: PLC0415
 
     if name is None:

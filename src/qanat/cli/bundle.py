@@ -59,12 +59,13 @@ def _is_elsewhere(kmes: Sequence[str]) -> bool:
 
 
 def _running(state: StateDir, sae: SaeId) -> tuple[str, ...]:
-    """The KME's address on this machine; nothing when no network runs here."""
+    """The KME's address: the network file's, or on this machine; nothing when no network runs here."""
     from qanat.node.admin_client import NotRunning, ask  # noqa: PLC0415
-    from qanat.node.instance import urls_of  # noqa: PLC0415
+    from qanat.node.reach import urls_of  # noqa: PLC0415
 
     try:
         site = ask(state, "sae", name=sae)["site"]
     except NotRunning:
         return ()
-    return tuple(urls_of(state.read_ports()["key_delivery"], site))
+    ports = state.read_ports()
+    return tuple(urls_of(ports["key_delivery"], site, ports.get("hosts")))

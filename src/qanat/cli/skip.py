@@ -25,18 +25,19 @@ def add(place: Path | None, name: str, *, identity: str | None, out: Path | None
     if out is not None and out.exists():
         raise MisuseError(f"{out} is there already. Choose another file with --out")
     made = add_psk(state, site, SaeId(name), identity or name, entropy=SystemEntropy())
-    port = state.read_ports().get("skip_psk", {}).get(site)
+    ports = state.read_ports()
+    port, host = ports.get("skip_psk", {}).get(site), ports.get("hosts", {}).get(site, "127.0.0.1")
     if out is not None:
         _hand_over(state, made, out)
     if as_json:
-        facts = {"sae": name, "site": site, "identity": made.identity, "port": port}
+        facts = {"sae": name, "site": site, "identity": made.identity, "host": host, "port": port}
         as_json_text(facts | ({"file": str(out)} if out is not None else {"key": made.secret.hex()}))
         return 0
     print(f"{name}: pre-shared key of the identity {made.identity} at {site}, good within a second")
     print(f"key: {made.secret.hex()}" if out is None else f"its key, in hexadecimal, is in {out}")
     if out is None:
         print("it is not shown again")
-    print(_where(port))
+    print(_where(host, port))
     return 0
 
 
@@ -52,10 +53,12 @@ def _hand_over(state: StateDir, made: Enrolled, out: Path) -> None:
         raise
 
 
-def _where(port: int | None) -> str:
+def _where(host: str, port: int | None) -> str:
+    from qanat.node.reach import authority  # noqa: PLC0415
+
     if port is None:
         return 'the network has no door for it: set skip_psk = "forward_secret" under [policy] and start it again'
-    return f"its door is port {port}"
+    return f"its door is {authority(host, port)}"
 
 
 def show(place: Path | None, *, as_json: bool) -> int:

@@ -9,13 +9,31 @@ from qanat.core.trust import RELAYING, RelayRule, Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How applications on other machines reach a site's KME.
+
+    Attributes:
+        host: The name or address by which they call; the KME's certificate holds it.
+        listen: The address of its machine at which its doors listen, beside loopback; empty: the ``host``'s when that
+            is an address, every one when it is a name.
+        ports: By interface: "etsi014", "etsi004", "etsi004_push", "skip", "skip_psk". Further instances of the KME have
+            the ones that follow. What is not named is chosen at the start.
+    """
+
+    host: str
+    listen: str = ""
+    ports: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """A place with a KME and QKD modules: a QKD node.
 
     ``latitude_deg`` and ``longitude_deg`` are WGS 84. ``is_trusted`` says whether keys may be relayed
     through it at all, ``trust`` whose it is; ``label`` says both in one word. ``admin`` is where its KME answers
     operators over HTTPS, ``host:port``; empty: nowhere. ``kme_count`` is how many instances of its KME there are: one
-    serves, the others wait to take over.
+    serves, the others wait to take over. ``applications`` is where applications on other machines find it; None: it
+    listens on loopback only.
     """
 
     id: SiteId
@@ -26,6 +44,7 @@ class Site:
     trust: Trust = Trust.OWN
     admin: str = ""
     kme_count: int = 1
+    applications: Reach | None = None
 
     @property
     def label(self) -> Trust:

@@ -121,6 +121,7 @@ class Kme:
             SimulatedKeyRefused: simulated key, but the network is no simulation.
             LocalProtocolError: the link does not end here.
         """
+        self._recovery.tell_peers()
         is_stored = self._supply.add_block(block, now_ns)
         self._wake_ns = now_ns
         return is_stored
@@ -129,7 +130,7 @@ class Kme:
 
     def status(self, caller: SaeId, slave: SaeId, now_ns: int) -> Status:
         """Get status of ETSI 014. Raises: KeyDeliveryError."""
-        self._expire(now_ns)
+        self._begin(now_ns)
         if self.border.partner_with(slave) is not None:
             return self.border.status(caller, slave)
         return self._delivery.status(caller, slave)
@@ -137,7 +138,7 @@ class Kme:
     def enc_keys(self, caller: SaeId, slave: SaeId, request: KeyRequest, now_ns: int) -> KeyContainer:
         """Get key of ETSI 014: new keys for a master. Raises: KeyDeliveryError."""
         self._recovery.check()
-        self._expire(now_ns)
+        self._begin(now_ns)
         if self.border.partner_with(slave) is not None:
             container = self.border.enc_keys(caller, slave, request)
         else:
@@ -148,7 +149,7 @@ class Kme:
     def dec_keys(self, caller: SaeId, master: SaeId, key_ids: Sequence[KeyId], now_ns: int) -> KeyContainer:
         """Get key with key IDs of ETSI 014: the same keys for the slave, all or none. Raises: KeyDeliveryError."""
         self._recovery.check()
-        self._expire(now_ns)
+        self._begin(now_ns)
         if self.border.partner_with(master) is not None:
             return self.border.dec_keys(caller, master, list(key_ids))
         return self._delivery.dec_keys(caller, master, key_ids, now_ns)
@@ -159,7 +160,7 @@ class Kme:
         """OPEN_CONNECT of ETSI 004. Raises: StreamRefused."""
         if self._recovery.is_stopped:
             raise _old_copy()
-        self._expire(now_ns)
+        self._begin(now_ns)
         return self._streams.open(caller, other, qos, stream, now_ns)
 
     def has_both_ends(self, stream: KeyId) -> bool:
@@ -172,7 +173,7 @@ class Kme:
         """GET_KEY of ETSI 004. What is missing is returned, not raised: asking the owner for it must be kept."""
         if self._recovery.is_stopped:
             return _old_copy()
-        self._expire(now_ns)
+        self._begin(now_ns)
         try:
             return self._streams.get_key(caller, stream, index, metadata_bytes, now_ns)
         except StreamRefused as refused:
@@ -202,7 +203,7 @@ class Kme:
         """The next chunk to push, gone from the store. What is missing is returned, as by ``get_chunk``."""
         if self._recovery.is_stopped:
             return _old_copy()
-        self._expire(now_ns)
+        self._begin(now_ns)
         try:
             return self._streams.next_pushed(stream, now_ns)
         except StreamRefused as refused:
@@ -225,7 +226,7 @@ class Kme:
         if peer not in self._c.network.sites or peer == self.site:
             self._misbehaved(peer, "frame from a site that is no peer")
             return
-        self._expire(now_ns)
+        self._begin(now_ns)
         try:
             messages = self._c.channel.receive(peer, frame)
         except MALFORMED as error:
@@ -269,6 +270,7 @@ class Kme:
             case Condemned():
                 self._commands.on_condemned(peer, message)
             case Lost():
+                self._streams.on_lost(peer)
                 for parent in self._recovery.on_lost(peer, message):
                     self._relay.forget(parent, f"{peer} lost its store")
                 self._supply.forget_early_of(peer)
@@ -312,8 +314,7 @@ class Kme:
         """Sweep, give up what timed out, start relays."""
         if self._recovery.is_stopped:
             return
-        self._expire(now_ns)
-        self._recovery.tell_peers()
+        self._begin(now_ns)
         if now_ns >= self._sweep_ns:
             self._supply.sweep(now_ns)
             self._delivery.sweep(now_ns)
@@ -324,8 +325,9 @@ class Kme:
         self._relay_due_ns = min((time for time in due if time is not None), default=None)
         self._wake_ns = self._sweep_ns
 
-    def _expire(self, now_ns: int) -> None:
-        """Before anything is asked for or said: what has come to its end is gone."""
+    def _begin(self, now_ns: int) -> None:
+        """Before anything is asked for or said: peers hear that keys were lost, what has come to its end is gone."""
+        self._recovery.tell_peers()
         if self._c.books.next_expiry_ns is not None and now_ns >= self._c.books.next_expiry_ns:
             for parent in self._supply.expire(now_ns):
                 self._relay.forget(parent, REASON_EXPIRED)
@@ -344,6 +346,7 @@ class Kme:
 
     def apply(self, command: Command, now_ns: int) -> None:
         """Do what the controller wants, unless a newer command came before."""
+        self._recovery.tell_peers()
         if self._commands.apply(command):
             self._wake_ns = now_ns
 

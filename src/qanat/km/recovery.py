@@ -73,7 +73,7 @@ class Recovery:
 
     def tell_peers(self) -> None:
         """After ``discard_keys``: every peer hears, before anything else, that what it shares with us is gone."""
-        if self._to_tell is None:
+        if self._to_tell is None or self.is_stopped:
             return
         for peer in self._c.network.sites:
             if peer != self._c.site:

@@ -119,6 +119,8 @@ class StreamTable:
         record = self.records.get(place[0]) if place is not None else None
         if place is None or record is None or (record.there, record.here) != (grant.master, grant.slave):
             return
+        if not record.is_open_there:  # a chunk of an earlier stream of this name, which this site gave up
+            return
         for index in range(record.next_index, place[1] + 1):  # those between were lost with their piece
             self._expected.pop(chunk_name(record.stream, index), None)
         self._names[record.stream][place[1]] = grant.key_id

@@ -274,6 +274,11 @@ class Streams:
         if record is not None and record.peer == peer:
             self._forget(record)
 
+    def on_lost(self, peer: SiteId) -> None:
+        """The peer forgot its streams, and which indices it gave out: here they are over too."""
+        for record in [record for record in self.table.records.values() if record.peer == peer]:
+            self._forget(record)
+
 
 def _check_both_ends(record: StreamRecord) -> None:
     """Raises: StreamRefused."""

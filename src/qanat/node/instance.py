@@ -6,7 +6,6 @@ site's name. All instances of a site have the certificate name, the database and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from qanat.core.ids import SiteId
@@ -52,13 +51,3 @@ def own_or_first(state: StateDir, instance: SiteId, name: str) -> Path:
     """
     own, first = state.node(instance) / name, state.node(site_of(instance)) / name
     return first if not own.exists() and first.parent.is_dir() else own
-
-
-def urls_of(key_delivery: Mapping[str, int], site: str) -> list[str]:
-    """Where applications reach a site's KME: one address per instance.
-
-    Args:
-        key_delivery: From ``ports.json``.
-    """
-    ports = [port for name, port in key_delivery.items() if site_of(SiteId(name)) == site]
-    return [f"https://127.0.0.1:{port}" for port in ports]

@@ -103,11 +103,14 @@ def push_hosts(network: Network, sae: SaeId) -> list[str]:
     """Where an application serves: the host of its ``push_url``, if it has one."""
     url = network.saes[sae].push_url
     host = urlsplit(url or "").hostname
-    if host is None:
-        return []
+    return [] if host is None else [_one_spelling(host)]
+
+
+def _one_spelling(host: str) -> str:
+    """Of an address, as it is read back from a certificate."""
     with suppress(ValueError):
-        host = str(ip_address(host))  # one spelling of each, as it is read back from a certificate
-    return [host]
+        return str(ip_address(host))
+    return host
 
 
 def identity_credentials(state: StateDir, name: str) -> Credentials:
@@ -298,8 +301,9 @@ def _credentials(state: StateDir, folder: Path) -> Credentials:
 
 def _kme_hosts(network: Network, site: SiteId, hosts: Sequence[str]) -> list[str]:
     """At which applications, other KMEs and operators find it."""
-    admin = network.sites[site].admin
-    return list(dict.fromkeys([*hosts, *_as_host(site, hosts), *([host_and_port(admin)[0]] if admin else [])]))
+    admin, reach = network.sites[site].admin, network.sites[site].applications
+    named = ([host_and_port(admin)[0]] if admin else []) + ([reach.host] if reach is not None else [])
+    return list(dict.fromkeys([*hosts, *_as_host(site, hosts), *map(_one_spelling, named)]))
 
 
 def _registrar_hosts(registrar: Registrar, hosts: Sequence[str]) -> list[str]:

@@ -25,6 +25,7 @@ from qanat.core.ids import SiteId
 from qanat.core.topology import Network
 from qanat.node.instance import all_instances, site_of, standbys
 from qanat.node.processes.config import ChildConfig, Ports, glass_socket, hub_socket, kq1_socket
+from qanat.node.reach import given_ports
 from qanat.node.statedir import StateDir
 from qanat.node.turn import turn_to_start
 
@@ -221,17 +222,26 @@ def choose_ports(network: Network) -> Ports:
     Raises:
         EnvironmentProblem: none are left.
     """
-    free, instances = free_ports(), all_instances(network)
+    instances, given = all_instances(network), given_ports(network)
+    fixed = {port for ports in given.values() for port in ports.values()}
+    free = (port for port in free_ports() if port not in fixed)
     pushing = {sae.site for sae in network.saes.values() if sae.push_url}
+
+    def chosen(interface: str, names: list[SiteId]) -> dict[SiteId, int]:
+        return {name: given[name].get(interface) or next(free) for name in names}
+
     return Ports(
         dashboard=next(free),
         classical=next(free),
-        key_delivery={instance: next(free) for instance in instances},
+        key_delivery=chosen("etsi014", instances),
         peers={instance: next(free) for instance in instances},
-        streams={instance: next(free) for instance in instances},
-        skip={instance: next(free) for instance in instances},
-        skip_psk={name: next(free) for name in instances if network.policy.skip_psk != "off"},
-        push={name: next(free) for name in instances if site_of(name) in pushing},
+        streams=chosen("etsi004", instances),
+        skip=chosen("skip", instances),
+        skip_psk=chosen("skip_psk", instances if network.policy.skip_psk != "off" else []),
+        push=chosen("etsi004_push", [name for name in instances if site_of(name) in pushing]),
+        hosts={
+            name: reach.host for name in instances if (reach := network.sites[site_of(name)].applications) is not None
+        },
         health={name: next(free) for name in instances if network.sites[site_of(name)].kme_count > 1},
     )
 

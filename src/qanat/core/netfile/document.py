@@ -12,10 +12,12 @@ from qanat.core.trust import PATHS_MAX
 # Ids become file names, parts of URLs, certificate names (at most 64 characters) and labels of metrics.
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
+HOST_PATTERN = r"^([A-Za-z0-9.-]+|[0-9A-Fa-f:.]+)$"
 ADDRESS_PATTERN = r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{0,4}$"
 URL_PATTERN = r"^https://[A-Za-z0-9.\[\]:-]+$"
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 Url = Annotated[str, Field(pattern=URL_PATTERN)]
 Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 Through = Annotated[list[Literal["own", "partner", "leased"]], Field(min_length=1)]
@@ -27,6 +29,22 @@ _WEATHER = Environment()
 
 class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, title="")
+
+
+class ReachDocument(Document):
+    """Where applications on other machines find a site's KME; ports that are not named are chosen at the start."""
+
+    host: str = Field(pattern=HOST_PATTERN, description="Name or address by which they call; its certificate holds it")
+    listen: str | None = Field(
+        default=None,
+        pattern=HOST_PATTERN,
+        description="Its machine's address to listen at beside loopback; by default host, or all if that is a name",
+    )
+    etsi014: Port | None = Field(default=None, description="TCP port of ETSI GS QKD 014")
+    etsi004: Port | None = Field(default=None, description="TCP port of ETSI GS QKD 004")
+    etsi004_push: Port | None = Field(default=None, description="TCP port of 004's push mode; needs a push_url here")
+    skip: Port | None = Field(default=None, description="TCP port of SKIP by certificate")
+    skip_psk: Port | None = Field(default=None, description="TCP port of SKIP by pre-shared key; needs policy.skip_psk")
 
 
 class SiteDocument(Document):
@@ -45,6 +63,9 @@ class SiteDocument(Document):
     )
     kme_count: int = Field(
         default=1, ge=1, le=4, description="Instances of its KME; more than one needs a store on PostgreSQL"
+    )
+    applications: ReachDocument | None = Field(
+        default=None, description="Where applications on other machines find its KME; loopback only if left out"
     )
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from qanat.core.netfile.addresses import address_problems
 from qanat.core.netfile.document import LinkDocument
-from qanat.core.netfile.places import Path, place_text
+from qanat.core.netfile.places import Path
 from qanat.core.netfile.problems import near_miss
 from qanat.core.topology import Policy
 from qanat.core.trust import rule_problem
@@ -20,7 +21,6 @@ from qanat.core.trust import rule_problem
 PROTOCOLS = ("decoy-bb84",)
 MODULES = {key: LinkDocument.model_fields[key].default for key in ("transmitter", "receiver", "clock_hz")}
 EARTH_RADIUS_KM = 6371.0  # mean radius, IUGG
-WILDCARDS = ("0.0.0.0", "[::]", "[0::0]", "[::0]")  # noqa: S104 - they are refused
 RESERVED_LINK_IDS = ("relay",)  # "relay/..." names blocks that no link made
 
 Item = dict[str, object]
@@ -48,7 +48,7 @@ def meaning_problems(document: dict[str, object], known: Known) -> list[Found]:
         _demands(tables),
         _partners(tables),
         _relays(document, tables),
-        _addresses(document, tables),
+        address_problems(document, tables),
     )
     return [found for check in checks for found in check]
 
@@ -217,30 +217,6 @@ def _relays(document: dict[str, object], tables: dict[str, list[Item]]) -> Itera
     for index, site in enumerate(tables["sites"]):
         if site.get("trusted") is False and site.get("trust", "untrusted") != "untrusted":
             yield ("sites", index, "trust"), f"{site['trust']!r} beside `trusted = false`: say one of the two"
-
-
-def _addresses(document: dict[str, object], tables: dict[str, list[Item]]) -> Iterator[Found]:
-    """Where operators and applications find doors of their own: each one a place, by a name that clients can check."""
-    given: list[tuple[Path, object]] = [
-        (("sites", n, "admin"), site.get("admin")) for n, site in enumerate(tables["sites"])
-    ]
-    registrar = document.get("registrar")
-    if isinstance(registrar, dict):
-        given += [(("registrar", key), registrar.get(key)) for key in ("operators", "applications")]
-    first: dict[str, Path] = {}
-    for path, address in given:
-        if not isinstance(address, str):
-            continue
-        host, _, port = address.rpartition(":")
-        if host in WILDCARDS:
-            yield (
-                path,
-                f"{host} is every address of the machine; name the one by which clients call, its certificate does",
-            )
-        if port.isdecimal() and int(port) > 65_535:
-            yield path, f"{port} is no port; the last one is 65535"
-        if first.setdefault(address.lower(), path) != path:
-            yield path, f"{address} is taken by {place_text(first[address.lower()])}"
 
 
 def _standbys(index: int, partner: Item, site: Item | None) -> Iterator[Found]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import tomllib
 
 from qanat.core.ids import FibreId, LinkId, SaeId, SiteId
-from qanat.core.netfile.document import EnvironmentDocument, LinkDocument, NetworkDocument
+from qanat.core.netfile.document import EnvironmentDocument, LinkDocument, NetworkDocument, ReachDocument
 from qanat.core.netfile.meaning import Known, meaning_problems
 from qanat.core.netfile.places import Path, Places, place_text
 from qanat.core.netfile.problems import Problem
 from qanat.core.netfile.shape import shape_problems
-from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Partner, Policy, Registrar, Sae, Site
+from qanat.core.topology import Demand, Environment, Fibre, Link, Network, Partner, Policy, Reach, Registrar, Sae, Site
 from qanat.core.trust import Trust
 
 
@@ -39,6 +39,11 @@ def _problem(places: Places, path: Path, message: str) -> Problem:
     return Problem(place=place_text(path), line=places.line(path), message=message)
 
 
+def _reach(d: ReachDocument) -> Reach:
+    ports = d.model_dump(exclude={"host", "listen"}, exclude_none=True)
+    return Reach(host=d.host, listen=d.listen or "", ports=ports)
+
+
 def _network(d: NetworkDocument) -> Network:
     return Network(
         name=d.name,
@@ -53,6 +58,7 @@ def _network(d: NetworkDocument) -> Network:
                 trust=Trust(s.trust),
                 admin=s.admin or "",
                 kme_count=s.kme_count,
+                applications=None if s.applications is None else _reach(s.applications),
             )
             for s in d.sites
         },

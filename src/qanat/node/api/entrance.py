@@ -23,7 +23,9 @@ SHUTDOWN_TIMEOUT_S = 1.0
 BACKLOG = 512
 ACCEPTS_AT_ONCE = 64  # then others in this loop have their turn: the kernel says again that more wait
 NO_DESCRIPTORS_PAUSE_S = 1.0
+Hosts = str | tuple[str, ...]  # an empty one is every address of the machine
 REASONS = ("source", "all", "timeout", "failed")
+_NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 _log = logging.getLogger(__name__)
@@ -57,18 +59,26 @@ class Entrance:
     _listeners: list[socket.socket] = field(default_factory=list)
     _resuming: asyncio.TimerHandle | None = None
 
-    async def open(self, host: str, port: int) -> int:
+    async def open(self, host: Hosts, port: int) -> int:
         """Listen on every address of ``host``; returns the port. Raises: OSError."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
-            for family, _, _, _, address in dict.fromkeys(found):
-                self._listeners.append(_listener(family, address))
+            for name in (host,) if isinstance(host, str) else host:
+                await self._bind(name, port)
         except OSError:
             self.close()
             raise
         self._listen()
         return int(self._listeners[0].getsockname()[1])
+
+    async def _bind(self, host: str, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                self._listeners.append(_listener(family, address))
+            except OSError as error:
+                if host or family != socket.AF_INET6 or error.errno not in _NO_IPV6:
+                    raise
 
     async def __aenter__(self) -> Entrance:
         return self
@@ -173,7 +183,7 @@ def _listener(family: int, address: Iterable[object]) -> socket.socket:
 
 
 async def stream_entrance(
-    handler: Handler, host: str, port: int, context: ssl.SSLContext, *, turned_away: Counter[str] | None = None
+    handler: Handler, host: Hosts, port: int, context: ssl.SSLContext, *, turned_away: Counter[str] | None = None
 ) -> Entrance:
     """What ``asyncio.start_server`` is, behind an ``Entrance``; already listening. Raises: OSError."""
     callback = served(handler)

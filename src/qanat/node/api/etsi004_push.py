@@ -4,8 +4,9 @@ After AIT's ``etsi-gs-qkd-004-push-mode-API-specification``, its document for th
 themselves go the other way, see ``processes/pushers.py``. Streams are those of the TCP interface (``etsi004.py``): one
 end may use this one and the other that. Who calls is what the certificate says; ``source`` must name the same SAE.
 
-Answers follow the document where HTTP lets them: 201, 205 and 204 for success, 400 for what the caller did wrong. What is
-wanting here is 503, as at every door of a KME, where the document has 500. What belongs to HTTP alone (401, 404, 405, 413, 429) keeps its code.
+Answers follow the document where HTTP lets them: 201, 205 and 204 for success, 400 for what the caller did wrong. What
+is wanting here is 503, as at every door of a KME, where the document has 500. What belongs to HTTP alone (401, 404,
+405, 413, 429) keeps its code.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from qanat.core.errors import EnvironmentProblem
 from qanat.crypto.tls_bytes import HAS_HYBRID_GROUPS
 from qanat.node.api.alerts import alerting
-from qanat.node.api.entrance import HANDSHAKE_TIMEOUT_S, Entrance
+from qanat.node.api.entrance import HANDSHAKE_TIMEOUT_S, Entrance, Hosts
 from qanat.node.api.protocol import REQUEST_TIMEOUT_S, Admits, IdentifyingProtocol
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class HttpsServer:
         self,
         app: ASGIApp,
         *,
-        host: str,
+        host: Hosts,
         port: int,
         context: ssl.SSLContext,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
@@ -146,7 +146,7 @@ class HttpsServer:
 def serve(
     app: ASGIApp,
     *,
-    host: str,
+    host: Hosts,
     port: int,
     certfile: str | os.PathLike[str],
     keyfile: str | os.PathLike[str],
@@ -267,7 +267,8 @@ def _plain(
     return context
 
 
-def _port_problem(host: str, port: int, error: OSError | OverflowError) -> EnvironmentProblem:
+def _port_problem(hosts: Hosts, port: int, error: OSError | OverflowError) -> EnvironmentProblem:
+    host = hosts if isinstance(hosts, str) else " and ".join(name or "every address" for name in hosts)
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
         return EnvironmentProblem(

@@ -1,7 +1,7 @@
 """The snapshot as Prometheus metrics. One table; the scrape and the documentation are both made from it.
 
-Sizes are in bits and rates in bits per second of link time, as everywhere in quantum key distribution;
-`promtool check metrics` would rather have bytes, and says so.
+Sizes are in bytes here, not in bits as everywhere else in qanat: bytes are Prometheus' base unit, and `promtool check
+metrics` demands them. Rates are per second of link time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from qanat.node.dashboard.source import Snapshot
 LINK_STATES = ("starting", "up", "alarmed", "requalifying", "silent")
 REASONS = ("source", "all", "timeout", "failed")  # as in node/api/entrance.py, which a page need not load
 PAIR_STATES = ("served", "no_route", "filling")
+BYTE_BITS = 8
 Sample = tuple[tuple[str, ...], float]
 
 
@@ -57,6 +58,10 @@ def _each_link(field: Callable[[Snapshot], float | None]) -> Callable[[Snapshot]
     return samples
 
 
+def _bytes(bits: float | None) -> float | None:
+    return None if bits is None else bits / BYTE_BITS
+
+
 def _link_states(snapshot: Snapshot) -> Iterator[Sample]:
     for link in snapshot["links"]:
         for state in LINK_STATES:
@@ -83,13 +88,13 @@ def _fates(snapshot: Snapshot) -> Iterator[Sample]:
     for kme in snapshot.get("kmes", ()):
         for account in kme["accounts"]:
             for fate in FATES:
-                yield (kme["site"], account["account"], fate), float(account[f"{fate}_bits"])
+                yield (kme["site"], account["account"], fate), account[f"{fate}_bits"] / BYTE_BITS
 
 
 def _held(snapshot: Snapshot) -> Iterator[Sample]:
     for kme in snapshot.get("kmes", ()):
         for account in kme["accounts"]:
-            yield (kme["site"], account["account"]), float(account["held_bits"])
+            yield (kme["site"], account["account"]), account["held_bits"] / BYTE_BITS
 
 
 def _keys_by_state(snapshot: Snapshot) -> Iterator[Sample]:
@@ -181,22 +186,22 @@ METRICS: tuple[Row, ...] = (
         samples=_each_link(lambda link: link["qber"]),
     ),
     Row(
-        name="qanat_link_sifted_bits_per_second",
-        help="Sifted bits per second of link time.",
+        name="qanat_link_sifted_bytes_per_second",
+        help="Sifted key per second of link time; 8 bits to a byte.",
         labels=_LINK,
-        samples=_each_link(lambda link: link["sifted_bps"]),
+        samples=_each_link(lambda link: _bytes(link["sifted_bps"])),
     ),
     Row(
-        name="qanat_link_secret_bits_per_second",
-        help="Secret bits per second of link time.",
+        name="qanat_link_secret_bytes_per_second",
+        help="Secret key per second of link time; 8 bits to a byte.",
         labels=_LINK,
-        samples=_each_link(lambda link: link["secret_bps"]),
+        samples=_each_link(lambda link: _bytes(link["secret_bps"])),
     ),
     Row(
-        name="qanat_link_buffer_bits",
-        help="Secret bits of the link in store, not yet spent.",
+        name="qanat_link_buffer_bytes",
+        help="Secret key of the link in store, not yet spent.",
         labels=_LINK,
-        samples=_each_link(lambda link: link["buffer_bits"]),
+        samples=_each_link(lambda link: _bytes(link["buffer_bits"])),
     ),
     Row(
         name="qanat_link_loss_db",
@@ -259,10 +264,10 @@ METRICS: tuple[Row, ...] = (
         samples=_network(lambda s: s["totals"]["keys_relayed"]),
     ),
     Row(
-        name="qanat_bits_quarantined_total",
-        help="Secret bits put under quarantine after an alarm.",
+        name="qanat_quarantined_bytes_total",
+        help="Secret key put under quarantine after an alarm.",
         labels=(),
-        samples=_network(lambda s: s["totals"]["bits_quarantined"]),
+        samples=_network(lambda s: _bytes(s["totals"]["bits_quarantined"])),
     ),
     Row(
         name="qanat_burned_total",
@@ -271,14 +276,14 @@ METRICS: tuple[Row, ...] = (
         samples=_network(lambda s: s["totals"]["burned"]),
     ),
     Row(
-        name="qanat_kme_bits_total",
-        help="Bits of one ledger account by fate; made = held + all the others.",
+        name="qanat_kme_bytes_total",
+        help="Key of one ledger account by fate; made = held + all the others.",
         labels=("site", "account", "fate"),
         samples=_fates,
     ),
     Row(
-        name="qanat_kme_held_bits",
-        help="Bits of one ledger account in the store, granted ones included.",
+        name="qanat_kme_held_bytes",
+        help="Key of one ledger account in the store, granted ones included.",
         labels=("site", "account"),
         samples=_held,
     ),

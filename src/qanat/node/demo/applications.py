@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId
 from qanat.core.topology import Network
-from qanat.node.instance import urls_of
 from qanat.node.pki import sae_credentials
+from qanat.node.reach import urls_of
 from qanat.node.statedir import StateDir
 from qanat.sae.client import KeyDeliveryClient
 from qanat.sae.keys import DeliveredKey

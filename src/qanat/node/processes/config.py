@@ -9,7 +9,7 @@ from qanat.core.topology import Network
 
 
 class Ports(msgspec.Struct, frozen=True):
-    """TCP ports on the loopback address. Those of KMEs by instance (``node/instance.py``)."""
+    """TCP ports on loopback, and where the network file says for applications; of KMEs by ``node/instance.py``."""
 
     dashboard: int
     classical: int  # the public channel between transmitters and receivers
@@ -20,6 +20,7 @@ class Ports(msgspec.Struct, frozen=True):
     health: dict[SiteId, int] = {}  # for load balancers, where a site has several instances
     skip_psk: dict[SiteId, int] = {}  # SKIP for routers that show a pre-shared key
     push: dict[SiteId, int] = {}  # ETSI 004 in push mode, at sites with an application that has a push_url
+    hosts: dict[SiteId, str] = {}  # by which applications on other machines call, where the network file says it
 
 
 class ChildConfig(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from qanat.node.processes.config import ChildConfig
 from qanat.node.processes.gateway import Gateway
 from qanat.node.processes.guests import Guests
 from qanat.node.processes.pushers import Pushers
+from qanat.node.reach import LOOPBACK, listening, listening_for
 from qanat.node.skip_psk import PskBook
 from qanat.node.statedir import StateDir
 
@@ -87,7 +88,7 @@ class Doors:
         doors = {
             name: serve(
                 app,
-                host="127.0.0.1",
+                host=listening(self.config.network, self.site),
                 port=port,
                 certfile=self.credentials.certfile,
                 keyfile=self.credentials.keyfile,
@@ -112,7 +113,7 @@ class Doors:
         psks, admission, policy = self.psks, self.admission, self.config.network.policy
         return HttpsServer(
             self._skip_app(),
-            host="127.0.0.1",
+            host=listening(self.config.network, self.site),
             port=self.config.ports.skip_psk[self.site],
             context=psk_context(
                 psks.find,
@@ -167,10 +168,11 @@ class Doors:
 
     def _border(self, partner: str) -> HttpsServer:
         """ETSI 020 for one partner, at the port that the network file tells it."""
+        url = urlsplit(self._own_url(self.config.network.partners[partner]))
         return serve(
             create_border_app(self.gateway, kme_id=self._name, partner=partner),
-            host="127.0.0.1",
-            port=urlsplit(self._own_url(self.config.network.partners[partner])).port or 443,
+            host=listening_for(url.hostname or LOOPBACK),
+            port=url.port or 443,
             certfile=self.credentials.certfile,
             keyfile=self.credentials.keyfile,
             cafile=self._state.partner_ca(partner),
@@ -202,4 +204,5 @@ class Doors:
         )
         turned_away = self.turned_away.setdefault("etsi004", Counter())
         handler = guests.served(door.serve)
-        guests.come_by(await stream_entrance(handler, "127.0.0.1", port, context, turned_away=turned_away))
+        host = listening(self.config.network, self.site)
+        guests.come_by(await stream_entrance(handler, host, port, context, turned_away=turned_away))

@@ -21,6 +21,7 @@ from qanat.node.processes.guests import Guests
 from qanat.node.wire import close, frames, keep_connected, write_frame
 
 LOOK_S = 0.2  # how late an idle connection meets a revocation, after the half second in which the list is read
+WRITE_AHEAD_BYTES = 65_536  # beyond it the connection is slow, and frames queue where they are counted
 QUEUE_LENGTH_MAX = 4_096  # a peer that is away gets these first; the engine sends the rest again
 
 Receive = Callable[[SiteId, bytes], None]
@@ -96,8 +97,16 @@ class PeerLine:
         self._moved = asyncio.Event()
         self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
         self._filled = asyncio.Event()
+        self._open: tuple[asyncio.StreamWriter, Peer] | None = None
 
     def send(self, frame: bytes) -> None:
+        """At once where the line is free; else it waits its turn."""
+        if self._open is not None and not self._queue:
+            writer, peer = self._open
+            is_free = not writer.is_closing() and writer.transport.get_write_buffer_size() < WRITE_AHEAD_BYTES
+            if is_free and _is_kme(peer, self._admits):
+                write_frame(writer, frame)
+                return
         self._queue.append(frame)
         self._filled.set()
 
@@ -154,14 +163,18 @@ class PeerLine:
     async def _send_while_admitted(self, writer: asyncio.StreamWriter) -> None:
         """Nothing more goes to a peer whose certificate was taken back."""
         peer = peer_of(writer.transport)
-        while _is_kme(peer, self._admits):
-            while self._queue and _is_kme(peer, self._admits):
-                write_frame(writer, self._queue.popleft())
-            await writer.drain()
-            self._filled.clear()
-            if not self._queue:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._filled.wait(), LOOK_S)
+        try:
+            while _is_kme(peer, self._admits):
+                while self._queue and _is_kme(peer, self._admits):
+                    write_frame(writer, self._queue.popleft())
+                await writer.drain()
+                self._filled.clear()
+                if not self._queue:
+                    self._open = (writer, peer)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._filled.wait(), LOOK_S)
+        finally:
+            self._open = None
 
 
 async def listen(
