@@ -21,7 +21,7 @@ from support.kmes import LiveKmes
 from support.routes import RouteHub
 from support.traffic import Application, Memory
 
-from qanat.core.alarms import Action, Command
+from qanat.core.alarms import Action
 from qanat.core.ids import LinkId, SiteId
 from qanat.node.processes.config import hub_socket
 
@@ -37,7 +37,6 @@ class Watch:
     kmes: LiveKmes
     hub: RouteHub
     memory: Memory = field(default_factory=Memory)
-    revision: int = 1000  # above the routes'
 
     def __post_init__(self) -> None:
         self.ends = [
@@ -73,34 +72,20 @@ class Watch:
             found.append(str(key["key_ID"]))
         return found
 
-    def tell(self, site: SiteId, action: Action, since_ns: int) -> None:
-        self.revision += 1
-        self.hub.command(
-            Command(
-                revision=self.revision,
-                site=site,
-                action=action,
-                reason="bench",
-                at_ns=time.time_ns(),
-                link=LINK,
-                since_ns=since_ns,
-            )
-        )
-
 
 def one_round(watch: Watch, number: int) -> tuple[float, int]:
     """Seconds until the quarantine was in effect at both ends, and how many keys got out afterwards."""
     watch.kmes.feed(LINK, 2)
     watch.until(is_empty=False)
     key_ids = watch.granted()
-    watch.tell(SITES[number % 2], Action.QUARANTINE, 0)
+    watch.hub.tell(SITES[number % 2], Action.QUARANTINE, LINK, 0)
     latency_s = watch.until(is_empty=True)
     escaped = 0
     for end, key_id in enumerate(key_ids):
         escaped += watch.asked(end, "enc_keys", {"number": 1})[0] == 200
         escaped += watch.asked(1 - end, "dec_keys", {"key_IDs": [{"key_ID": key_id}]})[0] == 200
     for site in SITES:
-        watch.tell(site, Action.RESUME_LINK, watch.kmes.next_start_ns)
+        watch.hub.tell(site, Action.RESUME_LINK, LINK, watch.kmes.next_start_ns)
     time.sleep(0.2)
     return latency_s, escaped
 

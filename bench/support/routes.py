@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 
 from qanat.control.controller import Controller
-from qanat.core.alarms import Command
-from qanat.core.ids import SiteId
+from qanat.core.alarms import Action, Command
+from qanat.core.ids import LinkId, SiteId
 from qanat.core.topology import Network
 from qanat.node.messages import HUB, Commanded, Hello
 
@@ -23,6 +24,7 @@ class RouteHub:
     def __init__(self, path: str, network: Network) -> None:
         self._commands = Controller(network=network).initial_commands(0)
         self._lines: dict[SiteId, socket.socket] = {}
+        self._revision = 1000  # above the routes'
         Path(path).unlink(missing_ok=True)
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(path)
@@ -47,6 +49,21 @@ class RouteHub:
                     self.command(command)
             while stream.read(65_536):
                 pass
+
+    def tell(self, site: SiteId, action: Action, link: LinkId, since_ns: int) -> None:
+        """A new command about a link."""
+        self._revision += 1
+        self.command(
+            Command(
+                revision=self._revision,
+                site=site,
+                action=action,
+                reason="bench",
+                at_ns=time.time_ns(),
+                link=link,
+                since_ns=since_ns,
+            )
+        )
 
     def command(self, command: Command) -> None:
         """To the KME of that site, which must be connected."""

@@ -14,7 +14,7 @@ from support.routes import RouteHub
 from test_etsi004 import stream_of
 from test_skip import key_for, own_id
 
-from qanat.core.alarms import Action, Command
+from qanat.core.alarms import Action
 from qanat.core.ids import SiteId
 from qanat.km.stream_types import StreamStatus
 from qanat.node.processes.config import hub_socket
@@ -34,22 +34,6 @@ class Guarded(LivePair):
     """Two live KMEs and a hub whose commands the test gives."""
 
     hub: RouteHub
-    revision = 1000  # above the routes'
-
-    def tell(self, site: SiteId, action: Action) -> None:
-        Guarded.revision += 1
-        since_ns = 0 if action is Action.QUARANTINE else self.kmes.next_start_ns
-        self.hub.command(
-            Command(
-                revision=Guarded.revision,
-                site=site,
-                action=action,
-                reason="test",
-                at_ns=time.time_ns(),
-                link=LINK,
-                since_ns=since_ns,
-            )
-        )
 
     def stock(self) -> list[int]:
         return [self.etsi014(me, f"/api/v1/keys/{other}/status")[2]["stored_key_count"] for me, other in PAIRS]
@@ -57,7 +41,7 @@ class Guarded(LivePair):
     def release(self) -> None:
         """Until both ends have new key; blocks are refused before a KME has heard."""
         for site in SITES:
-            self.tell(site, Action.RESUME_LINK)
+            self.hub.tell(site, Action.RESUME_LINK, LINK, self.kmes.next_start_ns)
 
         def is_filled() -> bool:
             self.kmes.feed(LINK, 1)
@@ -113,7 +97,7 @@ def pass_a_key(pair: LivePair) -> None:
 def test_keys_granted_to_a_slave_of_skip_are_refused_and_new_ones_flow(guarded: Guarded, told: SiteId) -> None:
     waiting = [(master, slave, key_for(guarded, master)["keyId"]) for master, slave in PAIRS]
     pass_a_key(guarded)
-    guarded.tell(told, Action.QUARANTINE)
+    guarded.hub.tell(told, Action.QUARANTINE, LINK, 0)
     until(lambda: not any(guarded.stock()))
     for master, slave, key_id in waiting:
         assert skip_key(guarded, slave, master, key_id) == (400, None)
@@ -133,7 +117,7 @@ def test_chunks_of_a_stream_are_refused_at_both_ends_and_new_ones_flow(
     assert condemned[0] == condemned[1]
     condemned.append(ends[0].chunk(AHEAD + 1).bits)  # waits at the far end only
     pass_a_key(guarded)
-    guarded.tell(told, Action.QUARANTINE)
+    guarded.hub.tell(told, Action.QUARANTINE, LINK, 0)
     until(lambda: not any(guarded.stock()))
     for end, waiting in zip(ends, (range(AHEAD), (*range(AHEAD), AHEAD + 1)), strict=True):
         for index in waiting:
