@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from qanat.core.alarms import Command
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import KeyId, SaeId, SiteId
+from qanat.core.malformed import MALFORMED
 from qanat.core.ports import Entropy
 from qanat.core.records import KeyBlock
 from qanat.core.timebase import NS_PER_S
@@ -225,7 +224,7 @@ class Kme:
         self._begin(now_ns)
         try:
             messages = self._c.channel.receive(peer, frame)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             self._misbehaved(peer, f"frame cannot be read: {error}")
             return
         self._recovery.note(peer)
@@ -237,7 +236,7 @@ class Kme:
     def _handle_or_report(self, peer: SiteId, data: bytes, now_ns: int) -> None:
         try:
             self._handle(peer, message_from_bytes(data), now_ns)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             self._misbehaved(peer, f"message cannot be read: {error}")
         except RemoteProtocolError as error:
             self._misbehaved(peer, error.detail)
