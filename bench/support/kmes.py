@@ -115,29 +115,31 @@ class LiveKmes:
 
     def start(self, site: SiteId) -> None:
         """Start one KME and wait until it serves, or stands by."""
+        self.popens[site] = self.started("kme", [site], self.states[site], str(site))
+
+    def started(
+        self, process: str, sites: list[SiteId] | None = None, state: StateDir | None = None, name: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """Start a process of this network, the hub or the registrar for example, and wait until it is ready."""
         config = ChildConfig(
-            process="kme",
+            process=process,
             network=self.network,
-            state=str(self.states[site].path),
+            state=str((state or self.state).path),
             ports=self.ports,
             sockets=self.sockets,
-            sites=[site],
+            sites=sites or [],
         )
-        log = (self.state.logs / f"{site}.log").open("ab")
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "qanat.node.processes", "kme"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-        log.close()
+        path = self.state.logs / f"{name or process}.log"
+        with path.open("ab") as log:
+            words = [sys.executable, "-m", "qanat.node.processes", process]
+            popen = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         assert popen.stdin is not None
         assert popen.stdout is not None
         popen.stdin.write(msgspec.json.encode(config) + b"\n")
         popen.stdin.flush()
-        self.popens[site] = popen
         if not popen.stdout.readline().startswith(b"ready"):
-            raise SystemExit((self.state.logs / f"{site}.log").read_text()[-2000:])
+            raise SystemExit(path.read_text()[-2000:])
+        return popen
 
     def kill(self, site: SiteId) -> None:
         """kill -9."""

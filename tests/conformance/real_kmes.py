@@ -43,9 +43,7 @@ class RealKme:
         self.thread = WriterThread(
             name=site,
             make_store=lambda: SqliteStore(folder / f"{site}.db", kek=kek, entropy=entropy),
-            make_kme=lambda store: Kme(
-                site=SiteId(site), network=network, store=store, entropy=entropy, kme_id=f"kme-{site}"
-            ),
+            make_kme=lambda store: Kme(site=SiteId(site), network=network, store=store, entropy=entropy),
             on_outcome=self._on_outcome,
         )
         self.events: list[Any] = []
@@ -107,9 +105,7 @@ class RealKmes:
         for site in "ab":
             self.kmes[site] = kme = self.thread.do(start(site))
             files = self.authority.files("kme", site, now=now)
-            self.servers[site] = serve(
-                create_app(kme, kme_id=f"kme-{site}"), host="127.0.0.1", port=0, **files.kwargs()
-            )
+            self.servers[site] = serve(create_app(kme, kme_id=site), host="127.0.0.1", port=0, **files.kwargs())
             self.thread.do(self.servers[site].start())
 
     def distil(self, count: int = 1) -> None:

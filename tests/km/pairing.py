@@ -161,7 +161,6 @@ class World:
             network=self.network,
             store=self.stores[site],
             entropy=self._entropy[site],
-            kme_id=f"kme-{site}",
         )
 
     # --- one site

@@ -230,8 +230,8 @@ def test_status_tells_what_is_there():
     status = world.call("a", lambda kme: kme.status(SaeId("a1"), SaeId("b1"), world.now_ns))
     told = msgspec.json.decode(encode(status))
     assert told == {
-        "source_KME_ID": "kme-a",
-        "target_KME_ID": "kme-b",
+        "source_KME_ID": "a",
+        "target_KME_ID": "b",
         "master_SAE_ID": "a1",
         "slave_SAE_ID": "b1",
         "key_size": 256,

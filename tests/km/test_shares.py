@@ -458,9 +458,7 @@ def test_a_node_between_holds_a_relay_against_its_own_network_file_too():
     """An origin whose file says otherwise gets nothing through."""
     lenient = with_labels(b=Trust.OWN)
     world = World(with_labels(b=Trust.LEASED))
-    world.kmes["a"] = Kme(
-        site="a", network=lenient, store=world.stores["a"], entropy=world._entropy["a"], kme_id="kme-a"
-    )
+    world.kmes["a"] = Kme(site="a", network=lenient, store=world.stores["a"], entropy=world._entropy["a"])
     for link in world.network.links:
         world.distil(link, 3)
     world.route("a", "z", "a-b", "b-z")
@@ -474,9 +472,7 @@ def test_a_whole_block_is_refused_where_shares_are_asked_for():
     careless = a_network(["a-b", "b-z"], [("a1", "z1")])
     strict = replace(careless, policy=Policy(buffer_keys=16, relay_paths=2, relay_threshold=2))
     world = World(strict)
-    world.kmes["a"] = Kme(
-        site="a", network=careless, store=world.stores["a"], entropy=world._entropy["a"], kme_id="kme-a"
-    )
+    world.kmes["a"] = Kme(site="a", network=careless, store=world.stores["a"], entropy=world._entropy["a"])
     for link in world.network.links:
         world.distil(link, 3)
     world.route("a", "z", "a-b", "b-z")

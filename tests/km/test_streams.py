@@ -13,6 +13,7 @@ from qanat.core.ids import KeyId, LinkId, SaeId
 from qanat.km.documents import KeyDeliveryError
 from qanat.km.stream_chunks import AHEAD_MAX, chunk_name
 from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
+from qanat.km.streams import STREAMS_PER_SAE_MAX
 
 QOS = StreamQos(chunk_bytes=32, bps_max=10_000_000, bps_min=0, mimetype="application/json")
 A, B = "a1", "b1"
@@ -311,6 +312,21 @@ def test_chunks_are_pushed_from_the_index_that_was_asked_for(sae: str, start: in
         assert get(world, sae, stream, 0).index == 0  # what stands before it stays to be taken
     assert refused(world, sae, stream, start) is StreamStatus.INSUFFICIENT_KEY
     world.check_ledgers()
+
+
+def test_one_application_cannot_take_all_streams_of_its_kme() -> None:
+    world = a_pair()
+    for _ in range(STREAMS_PER_SAE_MAX):
+        stream = opened(world, A, B).stream
+    with pytest.raises(StreamRefused, match="of one SAE") as caught:
+        opened(world, A, B)
+    assert caught.value.is_ours
+    opened(world, "a2", "b2")
+    world.run(S)
+    opened(world, B, A, stream)  # what the other side opened counts there
+    opened(world, B, A)
+    world.call("a", lambda kme: kme.close_stream(SaeId(A), stream))
+    opened(world, A, B)
 
 
 def test_nothing_is_pushed_that_nobody_asked_for() -> None:

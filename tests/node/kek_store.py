@@ -36,7 +36,7 @@ def filled_state(tmp_path: Path) -> StateDir:
     state.node(A).mkdir(mode=0o700, parents=True)
     provide_kek(state, A)
     store = open_store(state, A, root=None, entropy=SystemEntropy())
-    kme = Kme(site=A, network=a_chain(1), store=store, entropy=SystemEntropy(), kme_id="a")
+    kme = Kme(site=A, network=a_chain(1), store=store, entropy=SystemEntropy())
     with store.transaction():
         kme.add_block(a_block("a-b", 1), 0)
     store.close()

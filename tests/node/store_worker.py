@@ -43,7 +43,7 @@ def supply(kme: Kme, number: int) -> None:
 
 def main(*place: str) -> None:
     store = opened(*place)
-    kme = Kme(site=SiteId("a"), network=a_chain(1), store=store, entropy=SystemEntropy(), kme_id="a")
+    kme = Kme(site=SiteId("a"), network=a_chain(1), store=store, entropy=SystemEntropy())
     with store.transaction():
         for number in range(BLOCKS):
             supply(kme, number)  # again after each restart: must have no effect

@@ -232,7 +232,7 @@ class Bench:
             name="a",
             make_store=lambda: SqliteStore(folder / "store.db", kek=bytes(32), entropy=SystemEntropy()),
             make_kme=lambda store: Kme(
-                site=SiteId("a"), network=self.network, store=store, entropy=CountingEntropy("a"), kme_id=KME
+                site=SiteId("a"), network=self.network, store=store, entropy=CountingEntropy("a")
             ),
             on_outcome=self._on_outcome,
             trail=self.trail,

@@ -147,7 +147,7 @@ def test_curl_carries_a_key_between_two_live_kmes(live: Live) -> None:
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
 
-    assert curl("alice", url_of(live, "mitte", "bob/status"))["source_KME_ID"] == "kme-mitte"
+    assert curl("alice", url_of(live, "mitte", "bob/status"))["source_KME_ID"] == "mitte"  # as in its certificate
     sent = curl("alice", url_of(live, "mitte", "bob/enc_keys"), "--json", '{"number": 2, "size": 256}')["keys"]
     wanted = json.dumps({"key_IDs": [{"key_ID": key["key_ID"]} for key in sent]})
     got = curl("bob", url_of(live, "moabit", "alice/dec_keys"), "--json", wanted)["keys"]

@@ -55,7 +55,7 @@ def opened(state: StateDir, **changes) -> PostgresStore:
 
 def fill(state: StateDir, number: int) -> None:
     store = opened(state)
-    kme = Kme(site=A, network=a_chain(1), store=store, entropy=SystemEntropy(), kme_id="a")
+    kme = Kme(site=A, network=a_chain(1), store=store, entropy=SystemEntropy())
     with store.transaction():
         kme.add_block(a_block("a-b", number), 0)
     store.close()

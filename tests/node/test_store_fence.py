@@ -244,7 +244,7 @@ def site_store(state: StateDir) -> SqliteStore:
 
 def fill(state: StateDir, number: int) -> None:
     store = site_store(state)
-    kme = Kme(site=SiteId("a"), network=a_chain(1), store=store, entropy=SystemEntropy(), kme_id="a")
+    kme = Kme(site=SiteId("a"), network=a_chain(1), store=store, entropy=SystemEntropy())
     with store.transaction():
         kme.add_block(a_block("a-b", number), 0)
     store.close()

@@ -16,7 +16,7 @@ from memory_kme import STOCK, TwoKmes
 from qanat.core.ids import SaeId
 from qanat.node.api.answers_kept import AnswersKept
 from qanat.sae.async_client import AsyncKeyDeliveryClient
-from qanat.sae.errors import AnswerLost, KeysNotFound, KeysNotReady
+from qanat.sae.errors import AnswerLost, KeysNotFound, KeysNotReady, KmeSpokeNonsense
 from qanat.sae.http import AnswerReader
 
 ALICE, BOB = SaeId("alice"), SaeId("bob")
@@ -49,6 +49,11 @@ def test_an_answer_cut_at_any_byte_is_no_answer() -> None:
     found = reader.feed(whole[-1:])
     assert found is not None
     assert (found.status_code, found.body) == (200, b'{"keys":[]}')
+
+
+def test_an_answer_that_changes_the_protocol_is_nonsense() -> None:
+    with pytest.raises(KmeSpokeNonsense):
+        AnswerReader("kme").feed(b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\0")
 
 
 def test_with_redelivery_the_keys_arrive_and_are_taken_once(keeping: TwoKmes, kind: Any) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.health import ReceiverHealth, TransmitterHealth
+from qanat.core.malformed import MALFORMED
 
 # A pulse block of a million detections, or the Toeplitz seed of a key block of 8 million bits.
 MESSAGE_BYTES_MAX = 4 * 2**20
@@ -145,5 +146,5 @@ def decoded(data: bytes) -> AnyMessage:
     """
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
+    except MALFORMED as problem:
         raise RemoteProtocolError(f"a message that makes no sense: {type(problem).__name__}") from None

@@ -22,6 +22,7 @@ import msgspec
 
 from qanat.core.errors import LocalProtocolError, QanatError, RemoteProtocolError
 from qanat.core.ids import LinkId
+from qanat.core.malformed import MALFORMED
 from qanat.core.ports import Entropy
 from qanat.core.provenance import Authentication
 from qanat.core.records import Role
@@ -197,5 +198,5 @@ def _decoded(frame: bytes) -> Offer | Answer | Confirm:
         raise RemoteProtocolError(f"a frame of {len(frame)} bytes in a signed start; at most {FRAME_BYTES_MAX}")
     try:
         return _decoder.decode(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
+    except MALFORMED as problem:
         raise RemoteProtocolError(f"a frame that makes no sense: {type(problem).__name__}") from None

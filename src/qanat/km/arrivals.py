@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from qanat.core.errors import AuthenticationFailed, RemoteProtocolError
 from qanat.core.ids import BlockId, LinkId, SiteId
+from qanat.core.malformed import MALFORMED
 from qanat.core.secret import SecretBits
 from qanat.crypto.one_time_pad import open_hop
 from qanat.km import pads as pads_
@@ -38,7 +37,7 @@ class Arrivals:
         """
         try:
             header = copies_header_from_bytes(message.header)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             raise RemoteProtocolError(f"header of a multicast key: {error}") from None
         self._check(peer, header)
         if self._c.books.has_seen(header.batch):

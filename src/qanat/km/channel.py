@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from qanat.core.ids import SiteId
+from qanat.core.malformed import MALFORMED
 from qanat.core.ports import Entropy
 from qanat.core.timebase import NS_PER_MS
 from qanat.km.messages import Frame, Granted, Message, encoded, frame_from_bytes
@@ -226,5 +227,5 @@ def patience_of(data: bytes) -> float:
     """
     try:
         return ACK_PATIENCE_S if not frame_from_bytes(data).messages else PATIENCE_S
-    except msgspec.DecodeError:
+    except MALFORMED:
         return 0.0

@@ -49,23 +49,15 @@ KEY_BITS_MIN, KEY_BITS_MAX = 64, 4096
 class Delivery:
     """The part of a KME that faces applications."""
 
-    def __init__(
-        self, context: Context, supply: Supply, relay: Relay, kme_id: str, facts: dict[tuple[str, str], bytes]
-    ) -> None:
+    def __init__(self, context: Context, supply: Supply, relay: Relay, facts: dict[tuple[str, str], bytes]) -> None:
         self._c = context
         self._supply = supply
         self._relay = relay
-        self._kme_id = kme_id
         self._reserving = Reserving(context, supply, relay)
         self._fetching = Fetching(context)
         self.arrivals = Arrivals(context)
         self.copies = CopyBook(context, self.arrivals, facts)
         self.dec_keys = self._fetching.dec_keys
-
-    def _kme_at(self, site: SiteId) -> str:
-        """KMEs of one network are named alike: what stands before our site's name stands before theirs."""
-        here = self._c.site
-        return self._kme_id[: -len(here)] + site if self._kme_id.endswith(here) else str(site)
 
     # --- Get status
 
@@ -74,8 +66,8 @@ class Delivery:
         policy = self._c.network.policy
         count_max = policy.store_bits_max // policy.key_size_bits
         return Status(
-            source_kme_id=self._kme_id,
-            target_kme_id=self._kme_at(site),
+            source_kme_id=self._c.site,
+            target_kme_id=site,
             master_sae_id=caller,
             slave_sae_id=slave,
             key_size=policy.key_size_bits,

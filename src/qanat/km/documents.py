@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ import msgspec
 
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId
+from qanat.core.malformed import MALFORMED
 from qanat.core.secret import SecretBits
 
 BODY_BYTES_MAX = 65_536
@@ -218,7 +220,8 @@ def _typed(read: Callable[[], _T]) -> _T:
 
 
 def object_from_json(body: bytes, *, size_bytes_max: int = BODY_BYTES_MAX) -> dict[str, Any]:
-    """One JSON object: no duplicate members at any depth, no trailing bytes, no NaN.
+    """One JSON object: no duplicate members at any depth, no trailing bytes, no NaN, no number beyond a double's range,
+    no half of a surrogate pair, which could not be said again in UTF-8.
 
     Raises:
         KeyDeliveryError: 400 or 413.
@@ -227,9 +230,11 @@ def object_from_json(body: bytes, *, size_bytes_max: int = BODY_BYTES_MAX) -> di
         raise KeyDeliveryError(413, f"request body is larger than {size_bytes_max} bytes")
     try:
         found = _DECODER.decode(body.decode("utf-8"))
+        if b"\\u" in body:
+            msgspec.json.decode(body)  # refuses lone surrogates, which Python's own reader lets through
     except KeyDeliveryError:
         raise
-    except (ValueError, RecursionError):
+    except (ValueError, *MALFORMED):
         raise KeyDeliveryError(400, "request body is not one JSON object") from None
     if not isinstance(found, dict):
         raise KeyDeliveryError(400, "request body is not one JSON object")
@@ -262,7 +267,14 @@ def _no_constant(text: str) -> Any:
     raise ValueError(text)  # NaN and Infinity are not JSON
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError("beyond the range of a double")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
 
 
 __all__ = [

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from qanat.core.alarms import Command
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import KeyId, SaeId, SiteId
+from qanat.core.malformed import MALFORMED
 from qanat.core.ports import Entropy
 from qanat.core.records import KeyBlock
 from qanat.core.timebase import NS_PER_S
@@ -66,17 +65,12 @@ SWEEP_NS = 10 * NS_PER_S
 class Kme:
     """The key management entity of one site, without I/O."""
 
-    def __init__(self, *, site: SiteId, network: Network, store: Store, entropy: Entropy, kme_id: str) -> None:
-        """Load everything from the store; writes nothing.
-
-        Args:
-            kme_id: As in the KME's certificate and in Status. The other KMEs' ids follow the same pattern.
-        """
+    def __init__(self, *, site: SiteId, network: Network, store: Store, entropy: Entropy) -> None:
+        """Load everything from the store; writes nothing. Its KME ID is the site's: so its certificate says."""
         if site not in network.sites:
             raise ValueError(f"site {site} is not in network {network.name}")
         snapshot = store.load()
         self.site = site
-        self.kme_id = kme_id
         self._c = Context(
             site=site,
             network=network,
@@ -96,12 +90,12 @@ class Kme:
         self._recovery = Recovery(self._c, snapshot)
         self._supply = Supply(self._c, snapshot.facts)
         self._relay = Relay(self._c, snapshot.facts)
-        self._delivery = Delivery(self._c, self._supply, self._relay, kme_id, snapshot.facts)
+        self._delivery = Delivery(self._c, self._supply, self._relay, snapshot.facts)
         self._commands = Commands(self._c, self._relay, self._delivery.copies, snapshot.facts)
-        self._reporting = Reporting(self._c, self._relay, kme_id)
+        self._reporting = Reporting(self._c, self._relay)
         self._burned_total = int.from_bytes(snapshot.facts.get(("kme", "burned"), b""))
         self._streams = Streams(self._c, snapshot.facts)
-        self.border = Interwork(self._c, snapshot.facts, kme_id)
+        self.border = Interwork(self._c, snapshot.facts)
         self._wake_ns: int = 0  # plan relays and sweep at once after a start
         self._relay_due_ns: int | None = None
         self._sweep_ns = 0
@@ -230,7 +224,7 @@ class Kme:
         self._begin(now_ns)
         try:
             messages = self._c.channel.receive(peer, frame)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             self._misbehaved(peer, f"frame cannot be read: {error}")
             return
         self._recovery.note(peer)
@@ -242,7 +236,7 @@ class Kme:
     def _handle_or_report(self, peer: SiteId, data: bytes, now_ns: int) -> None:
         try:
             self._handle(peer, message_from_bytes(data), now_ns)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             self._misbehaved(peer, f"message cannot be read: {error}")
         except RemoteProtocolError as error:
             self._misbehaved(peer, error.detail)

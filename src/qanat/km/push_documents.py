@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from qanat.core.ids import KeyId
+from qanat.core.malformed import MALFORMED
 from qanat.core.secret import SecretBits
 from qanat.km.documents import KeyDeliveryError, object_from_json
 from qanat.km.stream_types import MIMETYPE_CHARACTERS_MAX, UINT32_MAX, StreamQos, StreamStatus
@@ -200,7 +201,7 @@ def is_confirmation(status_code: int, body: bytes) -> bool:
         return False
     try:
         return bool(msgspec.json.decode(body, type=_Confirmed).status == 0)
-    except msgspec.DecodeError:
+    except MALFORMED:
         return True  # the code says "Key successfully received"; sending the chunk again could say no more
 
 

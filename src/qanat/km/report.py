@@ -74,7 +74,6 @@ class StoreReport(msgspec.Struct, kw_only=True, frozen=True):
     """
 
     site: SiteId
-    kme_id: str
     at_ns: int
     pairs: tuple[PairReport, ...]
     links: tuple[LinkStoreReport, ...]

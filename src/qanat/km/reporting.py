@@ -16,10 +16,9 @@ from qanat.km.store import PieceState
 class Reporting:
     """The part of a KME that counts."""
 
-    def __init__(self, context: Context, relay: Relay, kme_id: str) -> None:
+    def __init__(self, context: Context, relay: Relay) -> None:
         self._c = context
         self._relay = relay
-        self._kme_id = kme_id
 
     def report(self, now_ns: int, *, burned_total: int, revision: int) -> StoreReport:
         books = self._c.books
@@ -29,7 +28,6 @@ class Reporting:
         peers = sorted({self._c.site, *self._relay.targets, *(piece.record.peer for piece in books.pieces.values())})
         return StoreReport(
             site=self._c.site,
-            kme_id=self._kme_id,
             at_ns=now_ns,
             pairs=tuple(self._pair(peer) for peer in peers),
             links=tuple(self._link(link.id, held) for link in self._c.network.links_at(self._c.site)),

@@ -31,6 +31,7 @@ from qanat.km.stream_types import (
 )
 
 STREAMS_MAX = 1_000  # of one KME: each costs about a kilobyte in memory and in the store
+STREAMS_PER_SAE_MAX = STREAMS_MAX // 8  # one application may not keep the others out
 ASK_AGAIN_NS = 250 * NS_PER_MS
 NOBODY = uuid.UUID(int=0)
 
@@ -59,9 +60,7 @@ class Streams:
         known = self.table.records.get(stream) if stream is not None else None
         if known is not None:
             return self._join(known, caller, other, qos)
-        if len(self.table.records) >= STREAMS_MAX:
-            reason = f"this KME serves {STREAMS_MAX} streams at most"
-            raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, reason, is_ours=True)
+        self._check_room(caller)
         granted = negotiated(self._c.network, caller, other, qos)
         if stream is None:
             stream = uuid.UUID(bytes=self._c.entropy.random_bytes(16), version=4)
@@ -78,6 +77,14 @@ class Streams:
         self.table.keep(record)
         self._c.channel.post(peer, StreamOpen(stream, caller, other, granted))
         return StreamOpened(status=StreamStatus.PEER_NOT_CONNECTED, stream=stream, qos=granted)
+
+    def _check_room(self, caller: SaeId) -> None:
+        """Raises: StreamRefused."""
+        records = self.table.records.values()
+        own = sum(record.here == caller and record.is_open_here for record in records)
+        if len(records) >= STREAMS_MAX or own >= STREAMS_PER_SAE_MAX:
+            reason = f"{STREAMS_PER_SAE_MAX} streams of one SAE, {STREAMS_MAX} of one KME are open at most"
+            raise StreamRefused(StreamStatus.NO_QKD_CONNECTION, reason, is_ours=True)
 
     def _join(self, record: StreamRecord, caller: SaeId, other: SaeId, qos: StreamQos) -> StreamOpened:
         if (record.here, record.there) != (caller, other) or record.is_open_here:

@@ -21,6 +21,7 @@ import msgspec
 from cryptography import x509
 
 from qanat.core.errors import EnvironmentProblem, MisuseError
+from qanat.core.malformed import MALFORMED
 from qanat.node.admin_client import Refused
 from qanat.node.api.protocol import peer_of
 from qanat.node.certificates import hosts_of
@@ -85,7 +86,7 @@ class Afar:
         try:
             data = asyncio.run(asyncio.wait_for(self._exchanged(host, port, head.encode() + body), ANSWER_TIMEOUT_S))
             status, found = _answer_of(data)
-        except (OSError, ssl.SSLError, TimeoutError, http.client.HTTPException, msgspec.DecodeError) as error:
+        except (OSError, ssl.SSLError, TimeoutError, http.client.HTTPException, *MALFORMED) as error:
             raise NotReached(f"{self.url}: {_words(error)}") from None
         if status == 200:
             return found

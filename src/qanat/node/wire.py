@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from qanat.core.errors import RemoteProtocolError
+from qanat.core.malformed import MALFORMED
 
 # A key block's sifting frames are the largest: 1e6 slots of up to 5 bytes. Twice that, rounded up.
 FRAME_SIZE_BYTES_MAX = 16 * 1024 * 1024
@@ -38,7 +39,7 @@ class Codec(Generic[MessageT]):
         """Raises: RemoteProtocolError."""
         try:
             return self._decoder.decode(frame)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             raise RemoteProtocolError(f"a frame of {len(frame)} bytes is not a message: {error}") from None
 
 

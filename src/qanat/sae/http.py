@@ -73,7 +73,7 @@ class AnswerReader:
             raise KmeSpokeNonsense(f"{self._address} answered with a head of more than {HEAD_BYTES_MAX} bytes.")
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:  # we ask for no other protocol
             raise KmeSpokeNonsense(f"{self._address} does not speak HTTP ({type(error).__name__}).") from None
         if not self._is_whole:
             return None

@@ -12,6 +12,7 @@ import msgspec
 
 from qanat.core.errors import QanatError
 from qanat.core.ids import KeyId, SaeId
+from qanat.core.malformed import MALFORMED
 from qanat.km import push_documents as push
 from qanat.km.stream_types import Chunk, StreamQos, StreamStatus
 from qanat.sae.chunk_receiver import ChunkReceiver
@@ -174,14 +175,14 @@ class AsyncPushedStream:
 def _read(body: bytes, kind: type[push.Opened]) -> push.Opened:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError:
+    except MALFORMED:
         raise KmeSpokeNonsense("The answer to open-connect cannot be understood.") from None
 
 
 def _refused(address: str, answer: Answer) -> QanatError:
     try:
         refusal = msgspec.json.decode(answer.body, type=push.Refusal)
-    except msgspec.DecodeError:
+    except MALFORMED:
         return KmeSpokeNonsense(f"{address} answered {answer.status_code} without a status of ETSI 004.")
     qos = refusal.qos.wanted() if isinstance(refusal.qos, push.GrantedQos) else None
     return StreamEnded(refusal.status, qos)

@@ -35,9 +35,7 @@ class SiteDown(QanatError):
 class KmeFactory(Protocol):
     """How an engine is made; a test puts a broken one here."""
 
-    def __call__(
-        self, *, site: SiteId, network: Network, store: ObservedStore, entropy: SimulatedEntropy, kme_id: str
-    ) -> Kme: ...
+    def __call__(self, *, site: SiteId, network: Network, store: ObservedStore, entropy: SimulatedEntropy) -> Kme: ...
 
 
 class SimulatedSite:
@@ -196,5 +194,4 @@ class SimulatedSite:
             network=self._topology,
             store=self._store,
             entropy=self._entropy,
-            kme_id=f"kme-{self.site}",
         )

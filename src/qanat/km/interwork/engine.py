@@ -37,8 +37,8 @@ PROVENANCE = Provenance(origin=Origin.EXTERNAL, links=(), authentication=None, e
 class Interwork:
     """The partners of one KME."""
 
-    def __init__(self, context: Context, facts: dict[tuple[str, str], bytes], kme_id: str) -> None:
-        self._c, self._kme_id = context, kme_id
+    def __init__(self, context: Context, facts: dict[tuple[str, str], bytes]) -> None:
+        self._c = context
         self.partners: dict[str, Partner] = {
             partner.id: partner for partner in context.network.partners.values() if partner.site == context.site
         }
@@ -63,7 +63,7 @@ class Interwork:
         """Raises: KeyDeliveryError."""
         partner, size = self._pair(caller, other), self._c.network.policy.key_size_bits
         return Status(
-            source_kme_id=self._kme_id,
+            source_kme_id=self._c.site,
             target_kme_id=partner.id,
             master_sae_id=caller,
             slave_sae_id=other,

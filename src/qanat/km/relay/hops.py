@@ -6,6 +6,7 @@ import msgspec
 
 from qanat.core.errors import AuthenticationFailed, RemoteProtocolError
 from qanat.core.ids import LinkId, SiteId
+from qanat.core.malformed import MALFORMED
 from qanat.core.secret import SecretBits
 from qanat.crypto.one_time_pad import MAC_TAG_BYTES, open_hop
 from qanat.crypto.shared_block import CHECK_BYTES
@@ -33,7 +34,7 @@ class Hops:
     def receive(self, peer: SiteId, message: Hop, now_ns: int) -> None:
         try:
             header = header_from_bytes(message.header)
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             raise RemoteProtocolError(f"header of a relayed key: {error}") from None
         index = self._checked_index(peer, header, len(message.sealed))
         pads = pads_.Pads(tag_key=header.tag_key, pads=header.pads, trail=header.trail[-1])

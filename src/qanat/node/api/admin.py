@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import msgspec
 
 from qanat.core.ids import SaeId
-from qanat.km.documents import KeyDeliveryError
+from qanat.km.documents import KeyDeliveryError, object_from_json
 from qanat.node.api import admin_openapi
 from qanat.node.api.answers import Answer
 from qanat.node.api.door import Door, answered
@@ -46,7 +46,9 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An empty object, or no body."""
 
 
-Arguments = dict[str, str | int | float | bool | None]
+# Of the hub's messages: they have no larger numbers.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Arguments = dict[str, str | Int64 | float | bool | None]
 
 
 class AdminDesk(Protocol):
@@ -96,8 +98,8 @@ def body_as(kind: type[BodyT], scope: Scope, body: bytes) -> BodyT:
     """Raises: Refused, 400."""
     check_content_type(scope, body)
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.convert(object_from_json(body or b"{}"), kind)
+    except msgspec.ValidationError as error:
         # msgspec's sentence names the place and the expected type, never the value.
         raise Refused(400, f"the body cannot be read: {error}") from None
 

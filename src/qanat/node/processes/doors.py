@@ -59,7 +59,7 @@ class Doors:
 
     @property
     def _name(self) -> str:
-        return f"kme-{site_of(self.site)}"
+        return site_of(self.site)
 
     @property
     def _is_pq_required(self) -> bool:

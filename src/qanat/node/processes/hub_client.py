@@ -13,6 +13,7 @@ from qanat.node.wire import frames, keep_connected, send_all, write_frame
 
 # Reports are of use while fresh: 8 links x 20 a second for half a minute. Older ones are dropped.
 QUEUE_LENGTH_MAX = 5_000
+KME_QUEUE_LENGTH_MAX = 256  # two reports a second and some notes, each site: a minute without a hub is a megabyte
 
 
 class HubClient:
@@ -25,11 +26,12 @@ class HubClient:
         process: str,
         sites: list[SiteId] | None = None,
         on_message: Callable[[HubMessage], None] | None = None,
+        queue_length_max: int = QUEUE_LENGTH_MAX,
     ) -> None:
         self._path = path
         self._hello = Hello(process, os.getpid(), sites or [])
         self._on_message = on_message
-        self._queue: deque[bytes] = deque(maxlen=QUEUE_LENGTH_MAX)
+        self._queue: deque[bytes] = deque(maxlen=queue_length_max)
         self._filled = asyncio.Event()
 
     def announce(self, sites: list[SiteId]) -> None:

@@ -20,7 +20,7 @@ from qanat.node.messages import Commanded, HubMessage, Note
 from qanat.node.processes.config import ChildConfig, hub_socket
 from qanat.node.processes.gateway import Gateway
 from qanat.node.processes.health import Health, health_door
-from qanat.node.processes.hub_client import HubClient
+from qanat.node.processes.hub_client import KME_QUEUE_LENGTH_MAX, HubClient
 from qanat.node.processes.seal_door import SealDoor, seal_socket
 from qanat.node.processes.site_kme import SiteKme
 from qanat.node.sealing import sealing_of
@@ -58,7 +58,7 @@ class KmeHost:
 
     def command(self, command: Command) -> None:
         """From the controller; only an instance that serves is told any."""
-        self._turn.command(command)
+        self._turn.orders.give(command)
 
     def health(self) -> Health:
         if self._turn.is_serving:
@@ -147,7 +147,11 @@ async def main(config: ChildConfig, say_ready: Callable[[], None]) -> None:
 
     alone = [site for site in config.sites if config.network.sites[site_of(site)].kme_count == 1]
     hub = HubClient(
-        config.sockets[hub_socket()], process="kme " + " ".join(config.sites), sites=alone, on_message=on_message
+        config.sockets[hub_socket()],
+        process="kme " + " ".join(config.sites),
+        sites=alone,
+        on_message=on_message,
+        queue_length_max=KME_QUEUE_LENGTH_MAX * len(config.sites),
     )
     async with asyncio.TaskGroup() as group:
         for instance in config.sites:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from qanat.core.errors import EnvironmentProblem, MisuseError
 from qanat.core.topology import Network, host_and_port
+from qanat.km.documents import KeyDeliveryError
 from qanat.node.access import RELOAD_S, Admission
 from qanat.node.api.admin import CALLS_PER_S, refusal
 from qanat.node.api.door import Door
@@ -99,7 +100,9 @@ class Registrar:
         Args:
             who, what: For the audit, should it be refused.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._tried(work, who, what)))
+        task = asyncio.ensure_future(self._tried(work, who, what))
+        task.add_done_callback(_looked_at)
+        return await asyncio.shield(task)
 
     async def _tried(self, work: Callable[[], ResultT], who: str, what: str) -> ResultT:
         async with self._turn:
@@ -128,6 +131,12 @@ class Registrar:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _looked_at(task: asyncio.Future[Any]) -> None:
+    """A refusal whose caller has gone is no unhandled error; one of ours is told of, whoever is there."""
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, KeyDeliveryError):
+        logging.error("registrar: %s", type(error).__name__, exc_info=error)
 
 
 def _asked(operator: str, what: str) -> Row:

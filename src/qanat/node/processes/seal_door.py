@@ -12,6 +12,7 @@ import msgspec
 
 from qanat.core.errors import QanatError
 from qanat.core.ids import SiteId
+from qanat.core.malformed import MALFORMED
 from qanat.node.sealing import AnySealing
 from qanat.node.wire import frames, write_frame
 
@@ -59,7 +60,7 @@ class SealDoor:
         async for frame in frames(reader):
             try:
                 reply = await self.answer(_requests.decode(frame))
-            except msgspec.DecodeError:
+            except MALFORMED:
                 reply = SealReply(error="the request cannot be read", exit_code=2)
             write_frame(writer, msgspec.json.encode(reply))
             await writer.drain()

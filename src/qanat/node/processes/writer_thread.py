@@ -37,6 +37,7 @@ Operation = Callable[[Kme, int], Any]
 GROUP_SIZE_MAX = 512
 IDLE_S = 0.05  # how late a deadline may be noticed
 FAILED_PAUSE_S = 0.2  # a disk that is full stays so for a while
+STORE_RETRY_S = 1.0  # for whoever tries again what failed
 
 
 class StoreFailed(EnvironmentProblem):

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanat.core.health import DETECTOR_COUNT_MAX, GAP_BIN_COUNT, ReceiverHealth
+from qanat.core.malformed import MALFORMED
 from qanat.core.records import DetectionBlock, SettingsColumns
 from qanat.node.recordings.form import ENTRIES_MAX, RecordingError
 from qanat.node.recordings.header import Header
@@ -181,7 +182,7 @@ def _health(cut: Cut, size_bytes: int) -> ReceiverHealth | None:
         return None
     try:
         health = msgspec.json.decode(raw, type=ReceiverHealth)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise cut.wrong(f"health is not understood: {error}") from None
     if len(health.arrivals) > DETECTOR_COUNT_MAX or len(health.gap_histogram) != GAP_BIN_COUNT:
         raise cut.wrong(f"health of {len(health.arrivals)} detectors with {len(health.gap_histogram)} gap bins")

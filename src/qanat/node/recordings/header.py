@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from qanat.core.ids import LinkId
+from qanat.core.malformed import MALFORMED
 from qanat.node.recordings.form import RecordingError
 
 PULSES_MAX = 2**40  # of one pulse block: 10 s at 1e11 Hz, rounded up
@@ -106,7 +107,7 @@ def decoded_header(data: bytes, place: int) -> Header:
     """
     try:
         header = msgspec.json.decode(data, type=Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise RecordingError(f"byte {place}: the header is not understood: {error}") from None
     for problem in _problems(header):
         raise RecordingError(f"byte {place}: header: {problem}")
