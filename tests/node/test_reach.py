@@ -13,7 +13,7 @@ from qanat.core.ids import SiteId
 from qanat.core.netfile import network_from_toml
 from qanat.core.topology import Network
 from qanat.node.api.entrance import Entrance
-from qanat.node.reach import given_ports, listening, urls_of
+from qanat.node.reach import given_ports, listening, open_doors, urls_of
 from qanat.node.supervisor import choose_ports
 
 TINY = (Path(__file__).parents[2] / "networks" / "tiny.toml").read_text(encoding="utf-8")
@@ -56,6 +56,13 @@ def test_applications_elsewhere_get_the_files_host_and_those_here_loopback() -> 
     found, hosts = {"mitte": 443, "mitte@2": 444, "moabit": 445}, {"mitte": "2001:db8::7", "mitte@2": "2001:db8::7"}
     assert urls_of(found, "mitte", hosts) == ["https://[2001:db8::7]:443", "https://[2001:db8::7]:444"]
     assert urls_of(found, "moabit", hosts) == urls_of(found, "moabit") == ["https://127.0.0.1:445"]
+
+
+def test_whoever_starts_a_network_reads_which_doors_are_open() -> None:
+    assert open_doors(choose_ports(network(""))) == []
+    (line,) = open_doors(choose_ports(network('applications = {host = "kme.example", etsi014 = 20140, skip = 20150}')))
+    assert line.startswith("other machines: KME of mitte at kme.example, ETSI 014 20140, ETSI 004 ")
+    assert line.endswith("SKIP 20150")
 
 
 def test_a_door_for_every_address_takes_connections_at_each_and_one_for_two_at_no_third() -> None:

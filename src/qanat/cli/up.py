@@ -37,6 +37,7 @@ def check_place(place: StateDir) -> None:
 
 
 def up(file: Path | None, *, state: Path | None, is_isolated: bool, as_json: bool) -> int:
+    from qanat.node.reach import open_doors  # noqa: PLC0415
     from qanat.node.statedir import StateDir  # noqa: PLC0415
     from qanat.node.supervisor import Supervisor, running  # noqa: PLC0415
     from qanat.node.warm import warm_kernels  # noqa: PLC0415
@@ -54,6 +55,9 @@ def up(file: Path | None, *, state: Path | None, is_isolated: bool, as_json: boo
         else:
             mark = " with SIMULATED photons" if network.is_simulation else ""
             print(f"network {network.name} is up{mark}: {len(network.sites)} KMEs, {len(network.links)} links")
-            print(f"live page  {page}\nstate      {place.path}\nstop with Ctrl-C", flush=True)
+            print(f"live page  {page}\nstate      {place.path}")
+            for line in open_doors(supervisor.ports):
+                print(f"open to    {line}")
+            print("stop with Ctrl-C", flush=True)
         while True:
             supervisor.watch(0.5)

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from qanat.core.ids import SiteId
 from qanat.core.topology import Network
 from qanat.node.instance import all_instances, index_of, site_of
+from qanat.node.processes.config import Ports
 
 LOOPBACK = "127.0.0.1"
 EVERY_ADDRESS = ""  # of the machine, as ``getaddrinfo`` understands no host
@@ -58,6 +59,22 @@ def urls_of(key_delivery: Mapping[str, int], site: str, hosts: Mapping[str, str]
     """
     found = [(name, port) for name, port in key_delivery.items() if site_of(SiteId(name)) == site]
     return [f"https://{authority((hosts or {}).get(name, LOOPBACK), port)}" for name, port in found]
+
+
+def open_doors(ports: Ports) -> list[str]:
+    """For whoever starts a network: where applications on other machines reach which KME."""
+    doors = {
+        "ETSI 014": ports.key_delivery,
+        "ETSI 004": ports.streams,
+        "its push mode": ports.push,
+        "SKIP": ports.skip,
+        "SKIP by pre-shared key": ports.skip_psk,
+    }
+    return [
+        f"other machines: KME of {name} at {host}, "
+        + ", ".join(f"{door} {found[name]}" for door, found in doors.items() if name in found)
+        for name, host in ports.hosts.items()
+    ]
 
 
 def authority(host: str, port: int) -> str:
