@@ -11,9 +11,10 @@ from tests.km.pairing import MS, S, World, a_chain, a_network, ids, survived
 from qanat.core.alarms import Action
 from qanat.core.ids import KeyId, LinkId, SaeId
 from qanat.km.documents import KeyDeliveryError
+from qanat.km.kme import SWEEP_NS
 from qanat.km.stream_chunks import AHEAD_MAX, chunk_name
 from qanat.km.stream_types import Chunk, StreamOpened, StreamQos, StreamRefused, StreamStatus
-from qanat.km.streams import STREAMS_PER_SAE_MAX
+from qanat.km.streams import ALONE_NS, STREAMS_PER_SAE_MAX
 
 QOS = StreamQos(chunk_bytes=32, bps_max=10_000_000, bps_min=0, mimetype="application/json")
 A, B = "a1", "b1"
@@ -372,3 +373,15 @@ def test_a_join_without_a_chunk_size_takes_the_one_there_is() -> None:
     world.run(10 * MS)
     joined = opened(world, B, A, stream, StreamQos(chunk_bytes=0, bps_max=0, bps_min=0))
     assert (joined.status, joined.qos.chunk_bytes) == (StreamStatus.OK, 32)
+
+
+def test_a_stream_that_nobody_joins_for_a_day_is_closed_at_both_ends_and_one_that_has_both_ends_is_not() -> None:
+    world = a_pair()
+    joined, alone = both(world), opened(world, B, A).stream
+    world.run(10 * MS)
+    world.run(ALONE_NS - S)
+    assert refused(world, B, alone) is StreamStatus.PEER_NOT_CONNECTED_GET_KEY
+    world.run(3 * SWEEP_NS)
+    assert refused(world, B, alone) is StreamStatus.NO_QKD_CONNECTION
+    assert opened(world, A, B, alone).status is StreamStatus.PEER_NOT_CONNECTED, "a new stream of that name"
+    assert {"a", "b"} == {site for site in "ab" if world.call(site, lambda kme: kme.has_both_ends(joined))}

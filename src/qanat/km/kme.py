@@ -313,7 +313,7 @@ class Kme:
         if now_ns >= self._sweep_ns:
             self._supply.sweep(now_ns)
             self._delivery.sweep(now_ns)
-            self._streams.table.sweep(now_ns)
+            self._streams.sweep(now_ns)
             self._sweep_ns = now_ns + SWEEP_NS
         self.border.plan(now_ns)
         due = [self._relay.sweep(now_ns), self._relay.plan(now_ns)]

@@ -14,7 +14,7 @@ import msgspec
 
 from qanat.core.errors import RemoteProtocolError
 from qanat.core.ids import KeyId, SaeId, SiteId
-from qanat.core.timebase import NS_PER_MS
+from qanat.core.timebase import NS_PER_MS, NS_PER_S
 from qanat.km.context import Context
 from qanat.km.events import KeyDelivered
 from qanat.km.stream_chunks import AHEAD_MAX, StreamTable
@@ -32,6 +32,7 @@ from qanat.km.stream_types import (
 
 STREAMS_MAX = 1_000  # of one KME: each costs about a kilobyte in memory and in the store
 STREAMS_PER_SAE_MAX = STREAMS_MAX // 8  # one application may not keep the others out
+ALONE_NS = 86_400 * NS_PER_S  # a stream that one application opened and the other never joined
 ASK_AGAIN_NS = 250 * NS_PER_MS
 NOBODY = uuid.UUID(int=0)
 
@@ -273,6 +274,15 @@ class Streams:
         record = self.table.records.get(message.stream)
         if record is not None and record.peer == peer:
             self._forget(record)
+
+    def sweep(self, now_ns: int) -> None:
+        """Close what nobody joined; forget chunks that did not come."""
+        for record in list(self.table.records.values()):
+            is_alone = record.is_open_here != record.is_open_there
+            if is_alone and now_ns - record.since_ns > ALONE_NS:
+                self._c.channel.post(record.peer, StreamClosed(record.stream))
+                self._forget(record)
+        self.table.sweep(now_ns)
 
     def on_lost(self, peer: SiteId) -> None:
         """The peer forgot its streams, and which indices it gave out: here they are over too."""
