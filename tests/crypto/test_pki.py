@@ -1,5 +1,6 @@
 """Certificates that real TLS accepts, and names that are read back strictly."""
 
+import random
 import ssl
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from qanat.crypto.pki import (
     identity_from_urn,
     issue,
     make_ca,
+    sign_request,
 )
 
 # TLS in the tests compares with the machine's clock, so the dates must be around it.
@@ -230,3 +232,40 @@ def test_only_an_application_is_given_leave_to_serve(role):
     )  # fmt: skip
     usage = parsed(cert).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert (ExtendedKeyUsageOID.SERVER_AUTH in usage) == (role == "sae")
+
+
+def a_request() -> bytes:
+    """In DER."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    made = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.DER)
+
+
+def signed(request: bytes) -> bytes:
+    pem = ssl.DER_cert_to_PEM_cert(request).replace("CERTIFICATE", "CERTIFICATE REQUEST").encode()
+    return sign_request(ca_cert=CA[0], ca_key=CA[1], role="sae", identity="app", csr=pem, now=NOW, days=30)
+
+
+def test_no_change_of_a_request_or_certificate_raises_anything_but_a_refusal():
+    """Wrong versions, unknown curves and hashes: ``cryptography`` has a word of its own for each."""
+    request, certificate, chance = a_request(), der(leaf()[0]), random.Random(11)
+    assert b"BEGIN CERTIFICATE" in signed(request)
+    wrong_version = request.replace(b"\x02\x01\x00", b"\x02\x01\x07", 1)
+    with pytest.raises(CertificateRefused, match="no certificate request"):
+        signed(wrong_version)
+    refusals = 0
+    for _ in range(3_000):
+        changed = bytearray(request)
+        for _ in range(chance.choice((1, 1, 2, 5))):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        try:
+            signed(bytes(changed))
+        except CertificateRefused:
+            refusals += 1
+        changed = bytearray(certificate)
+        changed[chance.randrange(len(changed))] = chance.randrange(256)
+        try:
+            identity_from_der(bytes(changed))
+        except IdentityError:
+            refusals += 1
+    assert refusals > 3_000

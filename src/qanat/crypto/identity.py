@@ -8,11 +8,22 @@ from enum import StrEnum
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from qanat.core.errors import MisuseError, QanatError
 
 # X.520 limits a CN to 64 characters; the first and the last are letters or digits.
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+
+# All that ``cryptography`` raises over certificates and requests that others made; most of it is no ``ValueError``.
+STRANGE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class CertificateRole(StrEnum):
@@ -65,7 +76,7 @@ def identity_from_der(der: bytes) -> Identity:
     """
     try:
         names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+    except (*STRANGE, x509.ExtensionNotFound):
         raise IdentityError("it is no certificate, or has no subject alternative name") from None
     uris = [uri for uri in names.value.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith("urn:")]
     if len(uris) != 1:

@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from qanat.core.ports import Entropy
 from qanat.crypto.identity import (
+    STRANGE,
     CertificateRefused,
     CertificateRole,
     Identity,
@@ -158,12 +159,12 @@ def sign_request(
     """
     try:
         request = x509.load_pem_x509_csr(csr)
-    except ValueError:
+    except STRANGE:
         raise CertificateRefused("this is no certificate request in PEM") from None
     kind = ca_kind(ca_cert)
     if _request_kind(request) not in _REQUESTED[kind]:
         raise CertificateRefused(f"the request's key is not {_KINDS_IN_WORDS[kind]}, which this CA signs")
-    if not request.is_signature_valid:
+    if not _is_signed(request):
         raise CertificateRefused("the request is not signed by its own key")
     who = Identity(role_from_text(role), identity)
     usages = _usages(who.role, is_serving=bool(hosts))
@@ -207,8 +208,15 @@ def ca_kind(ca_cert: bytes) -> KeyKind:
 def _request_kind(request: x509.CertificateSigningRequest) -> str:
     try:
         return key_kind(request.public_key())
-    except (UnsupportedAlgorithm, ValueError):
+    except STRANGE:
         return "other"
+
+
+def _is_signed(request: x509.CertificateSigningRequest) -> bool:
+    try:
+        return request.is_signature_valid
+    except STRANGE:
+        return False
 
 
 class _HasPublicKey(Protocol):
