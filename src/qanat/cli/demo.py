@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from qanat.node.statedir import StateDir
     from qanat.node.supervisor import Supervisor
 
+MARK = "demo"
+
 
 def demo(file: Path | None, *, state: Path | None, is_ending: bool, as_json: bool) -> int:
     """Exit code 0 when every claim was met, 1 when one was not."""
@@ -28,8 +32,8 @@ def demo(file: Path | None, *, state: Path | None, is_ending: bool, as_json: boo
 
     network = load_network(network_path(file))
     cast(network)  # a file without the two pairs is told at once
-    place = StateDir(state) if state is not None else StateDir.default(network.name)
     stop_on_sigterm()
+    place = StateDir(state) if state is not None else own_place(network.name)
     check_place(place)
     warm_kernels(lambda text: print(text, file=sys.stderr))
     teller = Teller(is_quiet=as_json)
@@ -43,6 +47,26 @@ def demo(file: Path | None, *, state: Path | None, is_ending: bool, as_json: boo
         while not is_ending:
             supervisor.watch(0.5)
     return 0 if teller.is_met else 1
+
+
+def own_place(network: str) -> StateDir:
+    """``$QANAT_STATE``, or a directory of the demo's own that is empty at each start.
+
+    What it claims of buffers and quarantine is about key of this run; key that an earlier one left goes out first.
+    """
+    from qanat.node.statedir import StateDir  # noqa: PLC0415
+
+    place = StateDir.default(f"{network}-demo")
+    mark = place.path / MARK
+    if os.environ.get("QANAT_STATE"):
+        return place
+    if mark.exists():  # else somebody's network has that name
+        check_place(place)
+        shutil.rmtree(place.path)
+    if not place.path.exists():
+        place.prepare()
+        mark.write_text("made by qanat demo, which empties this folder at its next start\n")
+    return place
 
 
 def _opening(network: Network, teller: Teller) -> None:

@@ -18,7 +18,10 @@ def demo(
     as_json: Json = False,
     state: State = None,
 ) -> None:
-    """Watch the whole line once: keys from light, applications served, Eve noticed, faults survived."""
+    """Watch the whole line once: keys from light, applications served, Eve noticed, faults survived.
+
+    It begins with empty stores, in a state directory of its own, unless you name one.
+    """
     from qanat.cli.demo import demo as run
 
     raise typer.Exit(run(file, state=state, is_ending=exit_, as_json=as_json))
