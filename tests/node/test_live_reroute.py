@@ -68,7 +68,9 @@ def test_keys_go_around_what_died_in_the_middle_and_none_comes_twice_or_differs(
         more_keys(load, 10)
         begin_ns = time.time_ns()
         fault.begin(detour)
-        until(lambda: [links for _, links, _ in detour.routes(begin_ns) if fault.is_around(detour, links)])
+        until(lambda: [why for _, links, why in detour.routes(begin_ns) if fault.is_around(detour, links)])
+        first = next(why for _, links, why in detour.routes(begin_ns) if fault.is_around(detour, links))
+        assert "not heard of" in first, "no alarm had to come before"
         if "frozen" in what:  # what was killed is back in a second
             until(lambda: any(r.links and fault.is_around(detour, r.links) for r in load.requests[-5:]))
         more_keys(load, 20)

@@ -261,13 +261,18 @@ def test_guests_are_sent_away_when_a_turn_is_over(state: StateDir) -> None:
     asyncio.run(run())
 
 
+def a_line(state: StateDir) -> tuple[PeerLine, int]:
+    """From mitte to moabit, which listens at that port or does not."""
+    port = next(free_ports())
+    return PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE))), port
+
+
 def test_frames_overtake_none_when_the_connection_is_slow(state: StateDir) -> None:
     """What is written at once goes behind what waits; a peer that reads slowly gets all of it, in order."""
 
     async def run() -> None:
         heard: list[bytes] = []
-        port = next(free_ports())
-        line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
+        line, port = a_line(state)
         task = asyncio.create_task(line.run())
 
         def receive(_peer: SiteId, frame: bytes) -> None:
@@ -278,7 +283,8 @@ def test_frames_overtake_none_when_the_connection_is_slow(state: StateDir) -> No
             line.send(b"0000")
             await until(lambda: heard)
             for number in range(1, 200):
-                line.send(b"%04d" % number + bytes(20_000))
+                line.send(b"%04d" % number + bytes(200_000))  # more than the kernel takes at once
+            assert line._queue, "some of them had to wait"
             await until(lambda: len(heard) == 200)
             task.cancel()
         assert heard == [b"%04d" % number for number in range(200)]
@@ -289,8 +295,7 @@ def test_frames_overtake_none_when_the_connection_is_slow(state: StateDir) -> No
 def test_a_frame_for_a_lost_connection_waits_for_the_next_one(state: StateDir) -> None:
     async def run() -> None:
         heard: list[bytes] = []
-        port = next(free_ports())
-        line = PeerLine(MOABIT, [port], client_context(kme_credentials(state, MITTE)), lambda _peer: None)
+        line, port = a_line(state)
         task = asyncio.create_task(line.run())
 
         def receive(_peer: SiteId, frame: bytes) -> None:

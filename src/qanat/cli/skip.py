@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def add(place: Path | None, name: str, *, identity: str | None, out: Path | None, as_json: bool) -> int:
     from qanat.node.admin_client import ask  # noqa: PLC0415
     from qanat.node.entropy import SystemEntropy  # noqa: PLC0415
+    from qanat.node.reach import LOOPBACK  # noqa: PLC0415
     from qanat.node.skip_psk import add as add_psk  # noqa: PLC0415
 
     state = running_state(place)
@@ -26,7 +27,7 @@ def add(place: Path | None, name: str, *, identity: str | None, out: Path | None
         raise MisuseError(f"{out} is there already. Choose another file with --out")
     made = add_psk(state, site, SaeId(name), identity or name, entropy=SystemEntropy())
     ports = state.read_ports()
-    port, host = ports.get("skip_psk", {}).get(site), ports.get("hosts", {}).get(site, "127.0.0.1")
+    port, host = ports.get("skip_psk", {}).get(site), ports.get("hosts", {}).get(site, LOOPBACK)
     if out is not None:
         _hand_over(state, made, out)
     if as_json:

@@ -39,7 +39,7 @@ async def _lifeline(stop: asyncio.Event) -> None:
 
 
 def _say_ready() -> None:
-    gc.freeze()  # what is there now stays: walking through it all would stop a KME for some 0.1 s, again and again
+    gc.freeze()  # what is there now stays: a full collection would walk through it all, and stop everything meanwhile
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write("ready\n")
         sys.stdout.flush()

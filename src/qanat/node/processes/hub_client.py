@@ -13,7 +13,7 @@ from qanat.node.wire import frames, keep_connected, send_all, write_frame
 
 # Reports are of use while fresh: 8 links x 20 a second for half a minute. Older ones are dropped.
 QUEUE_LENGTH_MAX = 5_000
-KME_QUEUE_LENGTH_MAX = 256  # two reports a second and some notes, each site: a minute without a hub is a megabyte
+KME_QUEUE_LENGTH_MAX = 256  # of each site: two minutes of its two reports a second, and some notes
 
 
 class HubClient:
